@@ -9,8 +9,10 @@ from mixmerge.evaluation.measures import Measure
 from mixmerge.evaluation.scores import score_table
 from mixmerge.files import read_json
 from mixmerge.records import Axis, Verdict
+from mixmerge.study.checkpoints import Merged
 from mixmerge.study.rounds import SELECTION
-from mixmerge.study.spec import BASE, Merged
+from mixmerge.study.selection import SweepSpec
+from mixmerge.study.spec import BASE
 from mixmerge.study.steps.results import read_verdicts
 from mixmerge.study.steps.select import CHOICE
 from paper.scores import AxisTable, Findings, Scores, Sweep
@@ -84,8 +86,9 @@ def _sweeps(runs: list[SeedRun]) -> dict[str, Sweep]:
     study = runs[0].study
     for name, checkpoint in study.checkpoints.items():
         folders = [run.folders.get(f"select/{name}") for run in runs]
-        if isinstance(checkpoint, Merged) and checkpoint.sweep is not None and all(folders):
-            of = checkpoint.sweep.weight_of
+        sweep = checkpoint.sweep if isinstance(checkpoint, Merged) else None
+        if isinstance(sweep, SweepSpec) and all(folders):
+            of = sweep.weight_of
             merges = study.swept(name)
             weights = {c: _as_tuple(merge.models[of]["weight"]) for c, merge in merges.items()}
             chosen = [read_json(folder / CHOICE)["winner"] for folder in folders if folder]

@@ -19,7 +19,8 @@ from mixmerge.reporting.figures import style, to_svg
 from mixmerge.reporting.formats import percent
 from mixmerge.stats.bootstrap import Floats
 from mixmerge.study.check import read_study
-from mixmerge.study.spec import BASE, Merged, Study
+from mixmerge.study.checkpoints import Merged
+from mixmerge.study.spec import BASE, Study
 from paper.accept import BOUNDS
 from paper.collect import scores_of
 from paper.matched import AtLevel, Comparison, compare

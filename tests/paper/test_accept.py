@@ -5,7 +5,7 @@ from pathlib import Path
 from paper.accept import BOUNDS, STUDY, outside, world_hash
 
 from mixmerge.study.check import read_study
-from mixmerge.study.spec import Trained
+from mixmerge.study.checkpoints import Trained
 
 ROOT = Path(__file__).parents[2]
 

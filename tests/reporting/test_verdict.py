@@ -5,7 +5,8 @@ from collections.abc import Callable
 
 import pytest
 
-from mixmerge.records.results import Comparison, Contrast, Matched, MatchedDifference, Results
+from mixmerge.records.results import Comparison, Contrast, Results
+from mixmerge.records.sweeps import Matched, MatchedDifference
 from mixmerge.reporting import tables
 from mixmerge.reporting.input import ReportInput
 from mixmerge.reporting.verdict import Conclusion, conclude

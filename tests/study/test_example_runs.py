@@ -61,6 +61,49 @@ def test_every_arm_is_compared_with_the_mix(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_lengths_of_training_are_compared_by_method(tmp_path: Path) -> None:
+    """At a twenty-fifth of its size, in one language: every step of every method is measured."""
+    text = (ROOT / "examples" / "lengths.yaml").read_text(encoding="utf-8")
+    text = re.sub(r"\{size: (\d+)", lambda found: f"{{size: {int(found[1]) // 25}", text)
+    text = re.sub(r"languages: .*", "languages: [en]", text)
+    text = text.replace("[50, 100, 200, 400]", "[2, 4, 6]").replace("[50, 100, 200]", "[2, 4]")
+    text = text.replace("max_steps: 400", "max_steps: 6")
+    (tmp_path / "lengths.yaml").write_text(text, encoding="utf-8")
+    finished = mixmerge.run(tmp_path / "lengths.yaml", tmp_path / "run")
+    assert finished is not None
+    results, lengths = finished.results, finished.results.lengths
+    assert lengths is not None
+    assert [(curve.model, [*curve.points]) for curve in lengths.curves] == [
+        (name, [2, 4, 6]) for name in ("general", "safety", "months", "linear", "ties", "dare")
+    ]
+    pairs = [(pair.a, pair.b) for pair in lengths.comparisons]
+    assert pairs == [("linear", "ties"), ("linear", "dare"), ("ties", "dare")]
+    # The last step is the trained model, and the chosen step is the merge of this name.
+    last = lengths.curves[2].points[6]["months"].value
+    assert last == results.models["months"].axes["months"].value
+    ties = lengths.curves[4]
+    assert ties.best is not None
+    chosen = results.models["ties"].axes["safety"].value
+    assert ties.points[ties.best]["safety"].value == chosen
+    # A kept step costs its own steps, a merge that is chosen among them the whole trainings.
+    costs = results.costs
+    assert [costs[name].optimizer_steps for name in ("months-2", "months-4", "months")] == [2, 4, 6]
+    assert costs["months-2"].training_tokens < costs["months"].training_tokens
+    assert (costs["months-2"].flops or 0) * 3 == pytest.approx(costs["months"].flops, rel=0.2)
+    assert costs["linear"].optimizer_steps == 18
+    one_training = [*(tmp_path / "run" / "train").glob("months-*")]
+    assert len(one_training) == 1
+    assert (one_training[0] / "kept" / "2" / "model" / "config.json").is_file()
+    page = finished.report_file.read_text(encoding="utf-8")
+    assert "Best length of training" in page
+    times = (tmp_path / "run" / "tables" / "time.csv").read_text(encoding="utf-8").splitlines()
+    assert [line for line in times if re.fullmatch(r"kept,6,[\d.e-]+,", line)]
+    before = {file: file.stat().st_mtime_ns for file in (tmp_path / "run").glob("*/*/record.json")}
+    assert mixmerge.run(tmp_path / "lengths.yaml", tmp_path / "run") is not None
+    assert before == {file: file.stat().st_mtime_ns for file in before}
+
+
+@pytest.mark.slow
 def test_given_models_are_merged_and_compared(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

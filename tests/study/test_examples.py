@@ -16,7 +16,7 @@ from mixmerge.evaluation.measures import MEASURES
 from mixmerge.records import Verdict
 from mixmerge.spec_model import one_of
 from mixmerge.study.check import parse_study, read_study
-from mixmerge.study.spec import Trained
+from mixmerge.study.checkpoints import Trained
 from mixmerge.study.steps import steps
 from mixmerge.yaml_file import parse_document
 

@@ -122,7 +122,7 @@ def test_the_schema_has_the_keys_of_all_objectives() -> None:
     assert re.search("DPO: .* KTO: .* CPO: ", schema["properties"]["beta"]["description"])
     assert schema["additionalProperties"] is False
     own = {key for objective in OBJECTIVES.values() for key in objective.keys}
-    assert set(schema["properties"]) == {*IDENTITY, *own, "chat_template"}
+    assert set(schema["properties"]) == {*IDENTITY, *own, "chat_template", "keep_steps"}
     assert {"loss_type", "desirable_weight", "simpo_gamma"} <= own
 
 

@@ -8,7 +8,8 @@ import numpy as np
 from mixmerge.evaluation.scores import AxisScores, in_units
 from mixmerge.evaluation.spec import ResultsSpec
 from mixmerge.records import Axis
-from mixmerge.records.results import AxisInfo, Matched, MatchedDifference, ModelInfo
+from mixmerge.records.results import AxisInfo, ModelInfo
+from mixmerge.records.sweeps import Matched, MatchedDifference
 from mixmerge.stats.bootstrap import Floats
 from mixmerge.stats.matching import matched_difference
 

@@ -10,6 +10,7 @@ from mixmerge.evaluation.advice import advise
 from mixmerge.evaluation.answer_warnings import answer_warnings
 from mixmerge.evaluation.fronts import front
 from mixmerge.evaluation.judge_warnings import judge_warnings
+from mixmerge.evaluation.lengths import compare_lengths
 from mixmerge.evaluation.matching import match_sweeps
 from mixmerge.evaluation.scores import AxisScores, in_units, score_table
 from mixmerge.evaluation.spec import ResultsSpec
@@ -45,11 +46,13 @@ def results(
     *,
     answers: Mapping[Axis, Mapping[str, Sequence[Response]]] | None = None,
     costs: Mapping[str, Costs] | None = None,
+    chosen: Mapping[str, str] | None = None,
 ) -> Results:
     """Estimate everything that a study reports, with the same bootstrap draws for every model.
 
     The ``models`` (including ``base``) are reported in their order. ``answers``, by axis and model,
-    are needed for length-controlled win rates and for warnings about answers.
+    are needed for length-controlled win rates and for warnings about answers. ``chosen`` has the
+    winning candidates of merges over steps.
 
     Raises:
         SampleError: an axis has fewer than ten clusters with a verdict for some model.
@@ -63,8 +66,14 @@ def results(
         for axis, own in spec.axes.items()
     }
     sweeps = {n: own for n, own in spec.sweeps.items() if all(m in verdicts for m in own)}
-    spec = spec.model_copy(update={"sweeps": sweeps})
-    judged = [*models, *(merge for merges in sweeps.values() for merge in merges)]
+    lengths = {
+        name: {step: model for step, model in own.items() if model in verdicts}
+        for name, own in spec.lengths.items()
+        if name in models
+    }
+    spec = spec.model_copy(update={"sweeps": sweeps, "lengths": lengths})
+    beside = [*sweeps.values(), *map(dict.values, lengths.values())]
+    judged = list(dict.fromkeys([*models, *(name for names in beside for name in names)]))
     scores = {
         axis: _axis_scores(spec, axis, base, judged, verdicts, pairs, (answers or {}).get(axis))
         for axis in spec.axes
@@ -91,6 +100,7 @@ def results(
         contrasts=contrasts,
         decisions=_decisions(models, infos, contrasts),
         matched=match_sweeps(spec, models, infos, scores),
+        lengths=compare_lengths(spec, models, infos, scores, chosen or {}),
         fronts=_fronts(models, infos, scores),
         judge_warnings=judge_warnings(
             {name: verdicts[name] for name in models if name in verdicts}

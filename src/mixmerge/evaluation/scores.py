@@ -192,6 +192,30 @@ class AxisScores:
 
         return [estimate(column) for column in range(len(models))]
 
+    def change_difference(
+        self, first: tuple[str, str], second: tuple[str, str], rng: np.random.Generator
+    ) -> tuple[Estimate, float]:
+        """Compare the change from one model to another with that of a second such pair.
+
+        Over prompts with all four scores.
+
+        Returns:
+            The mean of ``(first[1] - first[0]) - (second[1] - second[0])``, as a share of the
+            range and always with an interval, as in `differences`; and the two-sided p-value of
+            "it is zero".
+        """
+        scores = self._table.scores
+        (a, b), (c, d) = ((scores[before], scores[after]) for before, after in (first, second))
+        # Halved, because a sample's differences are within -1 and 1.
+        halves = ((b - a) - (d - c)) / 2
+        sample = ClusterSample(halves[:, None], self._table.cluster)
+        if not sample.clusters(0):
+            return Estimate(0.0, -2.0, 2.0, 0, 0, "none", "no prompt has all four verdicts"), 1.0
+        found = self._measure.estimate_difference(sample, 0)
+        low, high = sample.limits(0) if found.absent else found.interval
+        p = sample.p_of_difference(0, rng, self._n_draws)
+        return replace(found, value=2 * found.value, low=2 * low, high=2 * high), p
+
     def p_of_difference(self, a: str, b: str, rng: np.random.Generator) -> float:
         """Return the two-sided p-value of "the mean of a - b is zero"."""
         return self._sample.p_of_difference(self._column[a, b, None], rng, self._n_draws)

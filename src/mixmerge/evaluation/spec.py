@@ -109,6 +109,10 @@ class ResultsSpec(SpecModel):
     """Sweeps are compared with the baseline at the baseline's value of this axis."""
     sweeps: dict[str, list[str]] = {}
     """The merges of each sweep that is compared so, in the order of their weights."""
+    lengths: dict[str, dict[int, str]] = Field(default={}, exclude_if=lambda lengths: not lengths)
+    """By training or by merge over steps: its models after so many steps."""
+    chosen_on: dict[Axis, float] = Field(default={}, exclude_if=lambda axes: not axes)
+    """How much each axis counts where merges over steps are chosen."""
     weights: dict[Axis, float] = {}
     """How much each deciding axis counts when a model is recommended; by default 1."""
     limits: dict[Axis, float] = {}

@@ -12,6 +12,7 @@ from mixmerge.errors import DataError
 from mixmerge.files import first_problem
 from mixmerge.records.advice import Advice
 from mixmerge.records.rows import Axis, RowModel, SchemaModel
+from mixmerge.records.sweeps import Lengths, Matched
 
 SCHEMA = 2
 
@@ -229,36 +230,6 @@ class Comparison(RowModel):
     """Deciding axes on which a is shown not to be worse by the margin."""
 
 
-class MatchedDifference(RowModel):
-    """One axis of a sweep minus the baseline's, where both have the same value of another axis."""
-
-    difference: float | None
-    """None where the sweep does not reach the baseline's value."""
-    ci: Interval | None
-    absent: str = ""
-    """Why the interval is None."""
-
-
-class Matched(RowModel):
-    """A sweep of merges against the baseline of its stage at the baseline's value of one axis.
-
-    A merge's weight moves it along a trade-off, as the data ratio moves the baseline. Compared at
-    the same value of one axis, the methods do not win or lose by the choice of either.
-    """
-
-    model: str
-    """The checkpoint whose sweep it is."""
-    baseline: str
-    axis: Axis
-    """The axis on which both have the same value."""
-    level: float
-    """Their value on it: the baseline's."""
-    differences: dict[Axis, MatchedDifference]
-    """By deciding axis: the sweep, interpolated between neighbouring merges, minus the baseline."""
-    sweep: dict[str, dict[Axis, float]]
-    """The values of every merge of the sweep, from its first weight to its last."""
-
-
 class Volume(RowModel):
     """The hypervolume: the share of all possible values that some models dominate together.
 
@@ -349,6 +320,8 @@ class Results(SchemaModel):
     """Every merge against its baseline."""
     matched: tuple[Matched, ...] = ()
     """Sweeps against the baseline of their stage, at its value of `match_on`'s axis."""
+    lengths: Lengths | None = None
+    """Trainings that keep steps, and merges over them; None without any."""
     fronts: dict[Stage, Front] = Field(default_factory=dict)
     """By stage."""
     judge_warnings: tuple[JudgeWarning, ...] = ()

@@ -98,6 +98,11 @@ def difference(info: AxisInfo, found: float | None, ci: Interval | None = None) 
     return Cell(write(found), found, ci, formats.ends(ci, write))
 
 
+def adjusted_p(p: float) -> Cell:
+    """Return a p-value."""
+    return Cell("< 0.001" if p < 0.001 else f"{p:.3f}", p)
+
+
 def number(value: int | None) -> Cell:
     """Return a count."""
     return ABSENT if value is None else Cell(formats.count(value), value)

@@ -58,7 +58,7 @@ _WIDTH = 4.6
 """Inches; on a phone one figure fills the screen and its text stays readable."""
 
 
-Section = Literal["verdict", "profiles", "planes", "models", "languages"]
+Section = Literal["verdict", "lengths", "profiles", "planes", "models", "languages"]
 """Where the page shows a figure."""
 
 

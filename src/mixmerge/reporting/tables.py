@@ -10,17 +10,18 @@ from mixmerge.records.results import (
     Front,
     Interval,
     LengthControlled,
-    Matched,
     Results,
     Stage,
     Value,
 )
+from mixmerge.records.sweeps import Matched
 from mixmerge.reporting import cells, formats, models
 from mixmerge.reporting.arms import arm_table
 from mixmerge.reporting.cells import ABSENT, Cell, Column, Spec, Table
 from mixmerge.reporting.costs import kind_table, model_table
 from mixmerge.reporting.input import ReportInput
 from mixmerge.reporting.judges import judge_tables
+from mixmerge.reporting.lengths import length_tables
 
 _GROUPS = {"all": "all models", "trained": "mixtures and experts", "merges": "merges"}
 _WITH_STUDENTS = _GROUPS | {"trained": "trained models"}
@@ -31,6 +32,7 @@ def all_tables(data: ReportInput) -> dict[str, list[Table]]:
     results = data.results
     sections = {
         "verdict": [arm_table(results), *matched(results), contrasts(results)],
+        "lengths": length_tables(results),
         "fronts": [fronts(results)],
         "models": [every_model(results)],
         "otherwise": [otherwise(results, axis) for axis in results.axes],
@@ -196,8 +198,7 @@ def _contrast_columns(results: Results, axis: Axis) -> list[Spec[Comparison]]:
         found = results.contrast(each.a, each.b, axis)
         if found is None:
             return ABSENT
-        p = found.p_adjusted
-        return Cell("< 0.001" if p < 0.001 else f"{p:.3f}", p)
+        return cells.adjusted_p(found.p_adjusted)
 
     title = f"{formats.heading(results, axis)}{formats.unit_of_differences(info)}"
     return [

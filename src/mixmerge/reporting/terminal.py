@@ -15,6 +15,7 @@ from mixmerge.reporting.advice import Step, tell
 from mixmerge.reporting.arms import arm_sentences
 from mixmerge.reporting.cells import ABSENT, Cell, of_axis, relative
 from mixmerge.reporting.judges import share
+from mixmerge.reporting.lengths import length_sentences
 from mixmerge.reporting.models import arm_name, base_models, mark, models_of, names_arms, stages
 from mixmerge.reporting.verdict import conclude
 
@@ -57,7 +58,8 @@ def closing(results: Results, run: Path) -> list[Text]:
     """
     conclusion, told = conclude(results), tell(results)
     lines = [Text(conclusion.headline, "bold")]
-    said = (conclusion.evidence, *arm_sentences(results), conclusion.prompts)
+    said = [conclusion.evidence, *arm_sentences(results)]
+    said += [*length_sentences(results), conclusion.prompts]
     lines += [Text(each) for each in said if each]
     lines += [Text(each, "yellow") for each in (*conclusion.too_small, *results.warnings)]
     if told:

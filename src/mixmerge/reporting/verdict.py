@@ -15,11 +15,11 @@ from mixmerge.records.results import (
     Comparison,
     Contrast,
     Decision,
-    MatchedDifference,
     Results,
     Stage,
     is_answer,
 )
+from mixmerge.records.sweeps import MatchedDifference
 from mixmerge.reporting import formats, models
 
 _DOING = {

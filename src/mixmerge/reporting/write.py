@@ -22,6 +22,8 @@ from mixmerge.reporting.costs import cost_sentences
 from mixmerge.reporting.figures import Plot, Section
 from mixmerge.reporting.input import ReportInput
 from mixmerge.reporting.judges import judge_notices
+from mixmerge.reporting.length_figures import length_plots
+from mixmerge.reporting.lengths import length_sentences
 from mixmerge.reporting.page import environment, inside
 from mixmerge.reporting.planes import plane, profile
 from mixmerge.reporting.samples import SAMPLES, write_samples
@@ -82,6 +84,7 @@ def all_plots(data: ReportInput) -> list[Plot]:
     results, plots = data.results, list[Plot | None]()
     for stage in models.stages(results):
         plots += [figures.differences(results, stage, axis) for axis in results.deciding]
+        plots += length_plots(results, stage)
         if len(results.deciding) > 2:
             plots.append(profile(results, stage))
         pairs = itertools.combinations(results.deciding, 2)
@@ -119,6 +122,7 @@ def render(
         data=data,
         conclusion=conclude(results),
         arms=arm_sentences(results),
+        lengths=length_sentences(results),
         answer=models.nouns(results)[0],
         told=tell(results),
         tables=tables,

@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Iterator
 
 from mixmerge.spec_model import Problem
-from mixmerge.study.spec import BASE, Merged, Selected, Study, Trained
+from mixmerge.study.checkpoints import Merged, Selected, Trained
+from mixmerge.study.spec import BASE, Study
 
 ADAPTER = "adapter"
 """Folder of a checkpoint's adapter, beside that of its model."""

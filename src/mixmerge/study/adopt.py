@@ -78,6 +78,12 @@ def _step_id(prepared: Prepared, checkpoint: str) -> str:
         raise SpecError(
             f"{checkpoint}: there is no such checkpoint in the study; there are {', '.join(known)}."
         )
+    recipe = prepared.study.training.get(getattr(known[checkpoint], "train", ""))
+    if recipe is not None and recipe.keep_steps:
+        raise SpecError(
+            f"{checkpoint}: its training keeps steps (`keep_steps`), which a folder made elsewhere "
+            "lacks. Name each such folder in the study instead: `{model: FOLDER}`."
+        )
     return model_step(prepared.study, checkpoint)
 
 

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 from mixmerge.records.results import ARMS, DISTIL, MERGE_THEN_DISTIL, Arm, is_answer
 from mixmerge.spec_model import Problem, unknown_name
-from mixmerge.study.spec import Selected, Study, Trained
+from mixmerge.study.checkpoints import Selected, Trained
+from mixmerge.study.spec import Study
 
 _OF_SEVERAL = ("merge", MERGE_THEN_DISTIL, DISTIL, "mix")
 """The arm of a checkpoint that is chosen from several arms is the first of these."""

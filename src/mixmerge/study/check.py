@@ -9,24 +9,14 @@ from mixmerge.errors import ModelError, SpecError
 from mixmerge.evaluation.judges import of_people
 from mixmerge.evaluation.prompt_spec import PromptSetSpec
 from mixmerge.evaluation.sources import HarnessSpec
-from mixmerge.merging.methods import METHODS
 from mixmerge.spec_model import Problem, quoted, unknown_name
 from mixmerge.study.adapters import adapter_problems
 from mixmerge.study.arms import unknown_members
-from mixmerge.study.selection import SweepSpec
-from mixmerge.study.spec import (
-    BASE,
-    NAME,
-    Given,
-    Merged,
-    Study,
-    TestbedSource,
-    Trained,
-    folder_of,
-    has_weights,
-)
+from mixmerge.study.checkpoints import NAME, Given, Kept, Merged, Trained
+from mixmerge.study.spec import BASE, Study, TestbedSource, folder_of, has_weights
 from mixmerge.study.spec_file import EXTENDS, parse_spec, read_extended, validated
 from mixmerge.study.steps import rewards
+from mixmerge.study.sweeps import kept_problems, sweep_problems
 from mixmerge.testbed.data import PROMPT_SETS, SOURCES
 from mixmerge.testbed.model import BASES, TESTBED
 from mixmerge.yaml_file import read_text, to_yaml
@@ -75,7 +65,15 @@ def problems(study: Study) -> Iterator[Problem]:
     if len(set(study.languages)) < len(study.languages):
         yield ("languages",), "a language is named twice."
     checks = (_given, _testbed, _mixtures, _axes, _choices, _match_on, _selection_items, _trial)
-    for check in (_chat_templates, _batches, _rewards, _harnesses, *checks):
+    for check in (
+        _chat_templates,
+        _batches,
+        kept_problems,
+        sweep_problems,
+        _rewards,
+        _harnesses,
+        *checks,
+    ):
         yield from check(study)
     unknown = [*_checkpoints(study), *unknown_members(study)]
     yield from unknown
@@ -206,6 +204,8 @@ def _mixtures(study: Study) -> Iterator[Problem]:
 def _checkpoints(study: Study) -> Iterator[Problem]:
     for name, checkpoint in study.checkpoints.items():
         here = ("checkpoints", name)
+        if isinstance(checkpoint, Kept):
+            continue  # the problems of its training are told once
         if name == BASE:
             yield here, "`base` is the base model; give this checkpoint another name."
         if isinstance(checkpoint, Trained):
@@ -285,9 +285,6 @@ def _match_on(study: Study) -> Iterator[Problem]:
 
 
 def _choices(study: Study) -> Iterator[Problem]:
-    for name, checkpoint in study.checkpoints.items():
-        if isinstance(checkpoint, Merged) and checkpoint.sweep is not None:
-            yield from _sweep(study, name, checkpoint, checkpoint.sweep)
     chosen = [
         n for n, c in study.checkpoints.items() if getattr(c, "sweep", None) or hasattr(c, "select")
     ]
@@ -330,19 +327,6 @@ def _origins(prompts: PromptSetSpec) -> set[tuple[str | None, ...]]:
     listed = files.values() if isinstance(files, dict) else files
     paths = [listed] if isinstance(listed, Path) else listed or []
     return {("file", str(path.resolve())) for path in paths}
-
-
-def _sweep(study: Study, name: str, merged: Merged, sweep: SweepSpec) -> Iterator[Problem]:
-    place = ("checkpoints", name, "sweep")
-    if sweep.weight_of not in merged.merge.models:
-        yield (*place, "weight_of"), unknown_name(sweep.weight_of, "models", merged.merge.models)
-        return
-    if METHODS[merged.merge.method].parameter("weight") is None:
-        yield place, f"{merged.merge.method} has no weights to try."
-        return
-    taken = [each for each in sweep.merges(name, merged.merge) if each in study.checkpoints]
-    if taken:
-        yield place, f"tries `{taken[0]}`, which is the name of another checkpoint."
 
 
 def _circle(study: Study) -> list[str]:

@@ -364,5 +364,9 @@ def disk_bytes(todo: Sequence[Planned], steps: Mapping[str, Planned]) -> int | N
     """Return the bytes of weights that trainings and merges will write; None if not known yet."""
     made = [item for item in todo if item.step.kind in (Train.kind, Merge.kind)]
     sizes = [model_size(item.step.id, steps) for item in made]
-    known = [size.stored_bytes for size in sizes if size is not None]
+    known = [
+        size.stored_bytes * (1 + len(item.step.settings.get("keep_steps", ())))
+        for item, size in zip(made, sizes, strict=True)
+        if size is not None
+    ]
     return sum(known) if len(known) == len(sizes) else None

@@ -1,5 +1,6 @@
-"""The `sweep` and `selection` sections: which merge weights to try, and on which prompts."""
+"""The `sweep` and `selection` sections: what of a merge to try, and on which prompts."""
 
+from collections.abc import Mapping
 from typing import Annotated
 
 from pydantic import Field, field_validator
@@ -9,6 +10,7 @@ from mixmerge.evaluation.spec import EvaluateSpec
 from mixmerge.merging.spec import MergeSpec
 from mixmerge.records import Axis
 from mixmerge.spec_model import SpecModel
+from mixmerge.training.kept import rising
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Value = Share | Annotated[tuple[Share, ...], Field(min_length=2)]
@@ -51,6 +53,33 @@ class SweepSpec(SpecModel):
             for model, own in merge.models.items()
         }
         return merge.model_copy(update={"models": models})
+
+
+class StepSweep(SpecModel):
+    """Lengths of training to try: all models of a merge as they were after the same step."""
+
+    steps: tuple[int, ...] = Field(min_length=2)
+    """Optimizer steps, rising. Each model is a training that keeps these steps (``keep_steps`` of
+    its recipe) or ends at them."""
+
+    @field_validator("steps")
+    @classmethod
+    def _rise(cls, steps: tuple[int, ...]) -> tuple[int, ...]:
+        return rising(steps)
+
+    def merges(
+        self, name: str, merge: MergeSpec, at: Mapping[int, Mapping[str, str]]
+    ) -> dict[str, MergeSpec]:
+        """Return the merges to try, named after ``name`` and the step: ``linear-200``.
+
+        ``at`` has, by step, the checkpoint that stands for each model.
+        """
+        return {
+            f"{name}-{step}": merge.model_copy(
+                update={"models": {at[step][model]: own for model, own in merge.models.items()}}
+            )
+            for step in self.steps
+        }
 
 
 def _rest(value: Value, others: int) -> Value:

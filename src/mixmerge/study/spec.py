@@ -1,31 +1,38 @@
 """The study file's sections, and the questions that the steps ask it."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic import (
+    Discriminator,
+    Field,
+    SerializerFunctionWrapHandler,
+    Tag,
+    field_serializer,
+    model_validator,
+)
 
 from mixmerge.chat.options import ChatOptions
-from mixmerge.evaluation.generate_spec import EndpointModelSpec
-from mixmerge.evaluation.spec import (
-    AnswersSpec,
-    EvaluateSpec,
-    GeneratePlacement,
-    JudgePlacement,
-)
+from mixmerge.evaluation.spec import EvaluateSpec, GeneratePlacement, JudgePlacement
 from mixmerge.execution.engines import with_engines
 from mixmerge.hub import local_folder
 from mixmerge.merging.spec import MergePlacement, MergeSpec
 from mixmerge.mixing.spec import MixtureSpec, SourceSpec, Unit
 from mixmerge.records.results import Kind, Stage
-from mixmerge.spec_model import SpecModel, one_of
-from mixmerge.study.selection import SelectionSpec, SweepSpec
+from mixmerge.spec_model import SpecModel
+from mixmerge.study.checkpoints import (
+    BaseSpec,
+    CheckpointSpec,
+    Given,
+    Kept,
+    Merged,
+    Name,
+    Selected,
+    Trained,
+)
+from mixmerge.study.selection import SelectionSpec, StepSweep, SweepSpec
 from mixmerge.testbed.model import BASES
 from mixmerge.training.spec import TrackingSpec, TrainPlacement, TrainSpec
-
-NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
-Name = Annotated[str, Field(pattern=NAME, max_length=100)]
-"""At most 100 letters, digits, ``_``, ``.`` and ``-``: names become folders."""
 
 ArmName = Annotated[str, Field(pattern=r"^\S(.*\S)?$", max_length=40)]
 
@@ -61,81 +68,6 @@ TOKENS_PER_ROW = 250
 def expected_rows(size: int, unit: Unit) -> int:
     """Estimate the rows of a mixture of ``size``, in ``unit``, that is not made yet."""
     return size if unit == "rows" else max(1, round(size / TOKENS_PER_ROW))
-
-
-class Given(SpecModel):
-    """A checkpoint that exists already; its folder or hub name alone is the short form."""
-
-    model: str | None = None
-    """A Hugging Face folder, or a name on the hub with an optional ``@revision``."""
-    generate: EndpointModelSpec | None = None
-    """The endpoint that serves this model, instead of what `EvaluateSpec.generate` says."""
-    stage: Stage = Field("given", min_length=1)
-    """Its last stage of training, e.g. ``sft``: it is compared with models of this stage."""
-    kind: Literal["given", "mixture", "expert", "merge"] = "given"
-    """How it was made, if known. A ``merge`` is tested against the baseline."""
-    method: str | None = None
-    """Merge method, for a merge."""
-
-    @model_validator(mode="after")
-    def _is_somewhere(self) -> Self:
-        if self.model is None and self.generate is None:
-            raise ValueError("give the model's folder as `model`, or `generate: {endpoint, model}`")
-        return self
-
-
-class Trained(SpecModel):
-    """A checkpoint that is trained."""
-
-    model_config = ConfigDict(validate_by_name=True)
-
-    train: str
-    """Name of a training recipe."""
-    mixture: str
-    """Name of the mixture it is trained on."""
-    start: str | None = None
-    """The checkpoint it starts from; the study's base model by default."""
-    teachers: dict[Name, str] = Field(default={}, exclude_if=lambda teachers: not teachers)
-    """For distillation: the checkpoint that teaches the rows of each source of the mixture. With an
-    objective that learns from conversations, such as ``sft``, it answers their prompts before."""
-    answers: AnswersSpec | None = Field(default=None, exclude_if=lambda asked: asked is None)
-    """How such teachers answer; what is left out is as in `EvaluateSpec.decoding`."""
-    stage: Stage | None = Field(None, min_length=1)
-    """Its stage, the objective's by default: it is compared and merged with models of it."""
-
-
-class Merged(SpecModel):
-    """A checkpoint that is a merge of others."""
-
-    merge: MergeSpec
-    """Method, models and weights."""
-    sweep: SweepSpec | None = None
-    """Try several weights of one model; the checkpoint is the merge that scores best on the prompts
-    of ``selection``."""
-
-
-class Selected(SpecModel):
-    """The one of several checkpoints that scores best on the prompts of ``selection``."""
-
-    select: list[str] = Field(min_length=2)
-    """The checkpoints to choose from; the first wins a tie."""
-
-
-def _from_its_name(value: Any) -> Any:
-    return {"model": value} if isinstance(value, str) else value
-
-
-if TYPE_CHECKING:
-    CheckpointSpec = Given | Trained | Merged | Selected
-    BaseSpec = Given
-else:
-    _KINDS = {"merge": Merged, "select": Selected, "train": Trained, "model": Given}
-    CheckpointSpec = Annotated[
-        one_of(_KINDS | {"generate": Given}, "checkpoint"), BeforeValidator(_from_its_name)
-    ]
-    """``{train: sft, mixture: m15}``, ``{merge: {method: slerp, models: [a, b]}}``,
-    ``{select: [a, b]}``, or ``{model: PATH}``, for which the path alone may stand."""
-    BaseSpec = Annotated[Given, BeforeValidator(_from_its_name)]
 
 
 Phase = Literal["train", "merge", "generate", "harness", "judge", "mix"]
@@ -193,7 +125,8 @@ class Study(SpecModel):
     training: dict[Name, TrainSpec] = {}
     """Training recipes. Their seed is the study's unless they set one."""
     checkpoints: dict[Name, CheckpointSpec] = Field(min_length=1)
-    """The models: given ones, and a graph of trainings and merges."""
+    """The models: given ones, and a graph of trainings and merges. A training whose recipe keeps
+    steps stands for several: ``NAME-STEP`` for each of them, and ``NAME`` for the last."""
     arms: dict[ArmName, Annotated[list[str], Field(min_length=1)]] = {}
     """Checkpoints to compare as one arm. By default, the arm follows from how a checkpoint is made:
     ``mix``, ``merge``, ``distil``, ``merge then distil``, ``single expert`` or ``given``."""
@@ -208,14 +141,59 @@ class Study(SpecModel):
     tracking: TrackingSpec | None = None
     """An experiment tracker for the metrics of trainings and finished steps; none by default."""
 
+    @model_validator(mode="after")
+    def _with_kept_steps(self) -> Self:
+        """Put a checkpoint for each kept step before the one that its training makes."""
+        written = {**self.checkpoints}
+        self.checkpoints.clear()
+        for name, checkpoint in written.items():
+            if isinstance(checkpoint, Trained) and checkpoint.train in self.training:
+                own = {field: getattr(checkpoint, field) for field in Trained.model_fields}
+                for step in self.training[checkpoint.train].keep_steps:
+                    at = f"{name}-{step}"
+                    self.checkpoints[at] = written.get(at) or Kept(**own, of=name, step=step)
+            self.checkpoints[name] = checkpoint
+        return self
+
+    @field_serializer("checkpoints", mode="wrap")
+    def _as_written(
+        self, checkpoints: dict[str, Any], handler: SerializerFunctionWrapHandler
+    ) -> Any:
+        return handler({n: c for n, c in checkpoints.items() if not isinstance(c, Kept)})
+
     def given(self) -> dict[str, Given]:
         """Return the models made outside the study, the base model first."""
         named = {n: c for n, c in self.checkpoints.items() if isinstance(c, Given)}
         return {BASE: self.base, **named}
 
     def trained(self) -> dict[str, Trained]:
-        """Return the checkpoints that are trained."""
-        return {n: c for n, c in self.checkpoints.items() if isinstance(c, Trained)}
+        """Return the checkpoints that are trained, without those of kept steps."""
+        found = {n: c for n, c in self.checkpoints.items() if isinstance(c, Trained)}
+        return {n: c for n, c in found.items() if not isinstance(c, Kept)}
+
+    def kept(self) -> dict[str, Kept]:
+        """Return the checkpoints of kept steps."""
+        return {n: c for n, c in self.checkpoints.items() if isinstance(c, Kept)}
+
+    def lengths(self, name: str) -> dict[int, str]:
+        """Return the checkpoints of a training by step, where it keeps any; else none.
+
+        The last step is left out if it is known only once the rows are: with ``epochs`` and a
+        mixture in tokens, or rows that are dropped.
+        """
+        found = {own.step: each for each, own in self.kept().items() if own.of == name}
+        last = self.last_step(name)
+        return found | ({last: name} if found and last else {})
+
+    def last_step(self, name: str) -> int | None:
+        """Return the last step of a training, if it is known before the rows are made."""
+        checkpoint = self.checkpoints.get(name)
+        recipe = self.training.get(getattr(checkpoint, "train", ""))
+        mixture = self.mixtures.get(getattr(checkpoint, "mixture", ""))
+        if recipe is None or mixture is None:
+            return None
+        known = mixture.unit == "rows" and recipe.overlong == "error"
+        return recipe.steps(mixture.size) if known or recipe.max_steps else None
 
     def merges(self) -> dict[str, MergeSpec]:
         """Return all merges to make: those without a sweep, and every merge of the sweeps."""
@@ -228,7 +206,14 @@ class Study(SpecModel):
         checkpoint = self.checkpoints[name]
         if not isinstance(checkpoint, Merged) or checkpoint.sweep is None:
             return {}
-        return checkpoint.sweep.merges(name, checkpoint.merge)
+        if isinstance(checkpoint.sweep, SweepSpec):
+            return checkpoint.sweep.merges(name, checkpoint.merge)
+        known = {model: self.lengths(model) for model in checkpoint.merge.models}
+        at = {
+            step: {model: own.get(step, f"{model}-{step}") for model, own in known.items()}
+            for step in checkpoint.sweep.steps
+        }
+        return checkpoint.sweep.merges(name, checkpoint.merge, at)
 
     def measured_sweeps(self) -> dict[str, list[str]]:
         """Return the sweeps whose every merge is evaluated, for `EvaluateSpec.match_on`.
@@ -240,12 +225,24 @@ class Study(SpecModel):
         return {
             name: [path for _, path in sorted(zip(sweep.values, self.swept(name), strict=True))]
             for name, sweep in sweeps.items()
-            if sweep and self.evaluate.match_on and sweep.is_path
+            if isinstance(sweep, SweepSpec) and self.evaluate.match_on and sweep.is_path
         }
 
+    def by_length(self) -> dict[str, dict[int, str]]:
+        """Return the models after each length of training, of trainings and of merges over steps.
+
+        All of them are evaluated.
+        """
+        found = {name: self.lengths(name) for name in self.trained()}
+        for name, own in self.checkpoints.items():
+            if isinstance(own, Merged) and isinstance(own.sweep, StepSweep):
+                found[name] = dict(zip(own.sweep.steps, self.swept(name), strict=True))
+        return {name: models for name, models in found.items() if models}
+
     def measured_merges(self) -> list[str]:
-        """Return all merges of `measured_sweeps`."""
-        return [merge for merges in self.measured_sweeps().values() for merge in merges]
+        """Return the merges of `measured_sweeps` and `by_length`, which are no checkpoints."""
+        lists = [*self.measured_sweeps().values(), *map(dict.values, self.by_length().values())]
+        return [name for names in lists for name in names if name not in self.checkpoints]
 
     def candidates(self, name: str) -> list[str]:
         """Return the candidates of a checkpoint; none for one that is not chosen."""
@@ -276,6 +273,19 @@ class Study(SpecModel):
         if isinstance(checkpoint, Selected):
             return checkpoint.select
         return list(checkpoint.merge.checkpoints) if isinstance(checkpoint, Merged) else []
+
+    def trainings(self, name: str) -> list[str]:
+        """Return the trainings that a checkpoint stands on, each as far as it is needed."""
+        longest: dict[str, str] = {}
+        for each in self.ancestors(name):
+            checkpoint = self.checkpoints[each]
+            if isinstance(checkpoint, Kept):
+                other = self.checkpoints.get(longest.get(checkpoint.of, ""))
+                if other is None or (isinstance(other, Kept) and other.step < checkpoint.step):
+                    longest[checkpoint.of] = each
+            elif isinstance(checkpoint, Trained):
+                longest[each] = each
+        return [*longest.values()]
 
     def ancestors(self, name: str) -> list[str]:
         """Return a checkpoint and all its ancestors, each once, parents first."""
@@ -372,6 +382,8 @@ def model_step(study: Study, name: str) -> str:
         kind = "select"
     elif isinstance(checkpoint, Given):
         kind = "given"
+    elif isinstance(checkpoint, Kept):
+        kind = "kept"
     else:
         kind = "train" if isinstance(checkpoint, Trained) else "merge"
     return f"{kind}/{name}"

@@ -8,9 +8,11 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from mixmerge.errors import SpecError
 from mixmerge.records import ModelFolder
 from mixmerge.training import parent
 from mixmerge.training.data import TrainingData
+from mixmerge.training.kept import too_late
 from mixmerge.training.ranks import launched_ranks, on_cpu, pin_one_gpu, precision_of
 from mixmerge.training.rewards import Reward
 from mixmerge.training.spec import TrainJob, TrainPlacement, TrainSpec
@@ -85,9 +87,12 @@ def make_plan(inputs: Inputs, data: TrainingData) -> Plan:
 
     Raises:
         ResourceError: the disk is too small.
-        SpecError: the global batch cannot be split over the processes.
+        SpecError: the global batch cannot be split over the processes, or a step to keep is not
+            before the last one.
     """
     spec, rows = inputs.spec, len(data.encoded.read)
+    if said := too_late(spec.keep_steps, spec.steps(rows)):
+        raise SpecError(f"{said}.")
     prompts = spec.batch_size // spec.answers_per_prompt
     order = row_order(rows, prompts, spec.steps(rows), spec.seed)
     pin_one_gpu(inputs.placement)
@@ -116,6 +121,7 @@ def _check_disk(inputs: Inputs, steps: int) -> None:
     files = sum(file.stat().st_size for file in inputs.model.path.glob("*.safetensors"))
     weights = files // stored
     needed = weights * sizes[parent.saved_dtype(inputs.model, inputs.spec.dtype)]
+    needed *= 1 + len(inputs.spec.keep_steps)
     if inputs.spec.adapter is None and inputs.placement.save_steps < steps:
         # Weights and both moments of AdamW in float32; the old checkpoint goes after the new one.
         needed += 2 * weights * 3 * 4

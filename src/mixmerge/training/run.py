@@ -5,6 +5,7 @@ out/
   adapter/       LoRA only: the adapter before it was merged into model/
   curve.jsonl    one `CurvePoint` per step, written while the training runs
   answers.jsonl  with rewards only: one `RewardedAnswer` per answer, written while it runs
+  kept/          with ``keep_steps`` only: the models after those steps, see `training.kept`
   report.json    a `TrainReport`, written last: a folder without it is not finished
   checkpoints/   to resume from, only while the training is unfinished
 """
@@ -21,6 +22,7 @@ from mixmerge.fingerprint import file_fingerprint, fingerprint
 from mixmerge.progress import Progress, silent
 from mixmerge.records import ModelFolder
 from mixmerge.training import parent, resume
+from mixmerge.training.kept import all_kept
 from mixmerge.training.plan import Inputs
 from mixmerge.training.ranks import check_devices, launch, launched_ranks
 from mixmerge.training.report import TrainReport
@@ -79,7 +81,7 @@ def train(
     _check_reward(spec, reward)
     taught = {source: parent.find_model(teacher) for source, teacher in teachers.items()}
     identity = _identity(spec, folder, rows, taught, reward)
-    if finished := _finished(out, identity):
+    if (finished := _finished(out, identity)) and all_kept(out, spec.keep_steps):
         return finished
     if spec.adapter is not None:
         spec.adapter.check_packages()

@@ -4,14 +4,20 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from mixmerge import files
 from mixmerge.errors import DeviceMemoryError
 from mixmerge.progress import Progress
 from mixmerge.training import parent, resume, trl_compat
 from mixmerge.training.data import read_data
+from mixmerge.training.kept import KEPT, kept_at, untouched_randomness
 from mixmerge.training.plan import Inputs, Plan, make_plan
 from mixmerge.training.ranks import is_first_rank, threads, wait_for_all
 from mixmerge.training.reference import ReferenceCache
@@ -50,6 +56,8 @@ def train_here(inputs: Inputs, progress: Progress) -> None:
             resume.claim(inputs.checkpoints, inputs.identity)
         wait_for_all()
         checkpoint, resumed_from = resume.latest(inputs.checkpoints)
+        if is_first_rank() and checkpoint is None:
+            shutil.rmtree(inputs.out / KEPT, ignore_errors=True)
         curve_file = inputs.out / "curve.jsonl" if is_first_rank() else None
         objective = inputs.spec.objective
         tokens = None if objective.online else plan.tokens
@@ -73,22 +81,20 @@ def train_here(inputs: Inputs, progress: Progress) -> None:
             if step == 1:
                 objective.check_first_loss(logs["loss"], plan.precision, inputs.spec.own)
             curve.add(step, logs)
+            # Before the trainer saves its state: a state has the kept weights up to its step.
+            if step in inputs.spec.keep_steps:
+                with untouched_randomness():
+                    _write(kept_at(inputs.out, step), step, made)
 
         trainer = build_trainer(inputs, plan, config, trainer_class, on_log)
         trained = _adapter_weights(trainer) if inputs.spec.adapter else inputs.model.weights
-        ready = time.perf_counter()
+        times = (started, time.perf_counter())
+        made = _Made(inputs, plan, trainer, curve, answers, cache, trained, resumed_from, times)
         with curve.writing(resumed_from), answers.writing(resumed_from):
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         _check_finished(trainer.state)
-        seconds = (ready - started, time.perf_counter() - ready)
-        report = _report(inputs, plan, curve, trainer, cache, trained, resumed_from, seconds)
-        said = (*report.advice, *answers.notes(inputs.spec.answers_per_prompt))
-        report = report.model_copy(update={"advice": said})
-        card = model_card(inputs.spec, report, inputs.model_name)
-        stops = plan.data.stops if plan.data.new_stops else ()
-        parent.save_model(trainer, inputs.model, inputs.out, report.dtype, card, stops)
+        _write(inputs.out, len(plan.order), made)
         if is_first_rank():
-            files.write_json(inputs.out / "report.json", report.model_dump(mode="json"))
             shutil.rmtree(inputs.checkpoints)
         wait_for_all()
 
@@ -102,17 +108,42 @@ def _check_finished(state: Any) -> None:
         )
 
 
-def _report(
-    inputs: Inputs,
-    plan: Plan,
-    curve: Curve,
-    trainer: Any,
-    cache: ReferenceCache | None,
-    trained: int,
-    resumed_from: int,
-    seconds: tuple[float, float],
-) -> TrainReport:
-    encoded, order = plan.data.encoded, plan.order
+@dataclass(frozen=True)
+class _Made:
+    """A training, and what its report is made from."""
+
+    inputs: Inputs
+    plan: Plan
+    trainer: Any
+    curve: Curve
+    answers: Answers
+    cache: ReferenceCache | None
+    trained: int
+    """Weights that are trained."""
+    resumed_from: int
+    times: tuple[float, float]
+    """When the process began, and when it began to train."""
+
+
+def _write(folder: Path, steps: int, made: _Made) -> None:
+    """Write the model after the first steps, and then their report; every rank calls this."""
+    inputs, data = made.inputs, made.plan.data
+    report = _report(made, made.plan.order[:steps])
+    said = (*report.advice, *made.answers.notes(inputs.spec.answers_per_prompt))
+    report = report.model_copy(update={"advice": said})
+    card = model_card(inputs.spec, report, inputs.model_name)
+    stops = data.stops if data.new_stops else ()
+    parent.save_model(made.trainer, inputs.model, folder, report.dtype, card, stops)
+    if is_first_rank():
+        files.write_json(folder / "report.json", report.model_dump(mode="json"))
+    wait_for_all()
+
+
+def _report(made: _Made, order: npt.NDArray[np.int64]) -> TrainReport:
+    """Return the report of the steps with these rows, which are the first ones."""
+    inputs, plan, curve, trainer = made.inputs, made.plan, made.curve, made.trainer
+    started, ready = made.times
+    encoded = plan.data.encoded
     objective, tokens = inputs.spec.objective, curve.points[-1].tokens
     generated = sum(point.generated or 0 for point in curve.points)
     reference, forward = objective.untrained_tokens(encoded.read, order)
@@ -143,7 +174,7 @@ def _report(
         teacher_weights={source: each.weights for source, each in inputs.teachers.items()},
         unfinished=sum(point.unfinished or 0 for point in curve.points),
         weights=inputs.model.weights,
-        trained_weights=trained,
+        trained_weights=made.trained,
         first_loss=curve.points[0].loss,
         final_loss=curve.final_loss,
         mask=plan.data.mask,
@@ -157,10 +188,10 @@ def _report(
         accumulation=plan.accumulation,
         sharding="deepspeed" if trainer.is_deepspeed_enabled else fsdp,
         quantized=inputs.spec.quantized,
-        reference_reused=cache.reused if cache else None,
-        resumed_from=resumed_from,
-        setup_seconds=round(seconds[0], 3),
-        train_seconds=round(seconds[1], 3),
+        reference_reused=made.cache.reused if made.cache else None,
+        resumed_from=made.resumed_from,
+        setup_seconds=round(ready - started, 3),
+        train_seconds=round(time.perf_counter() - ready, 3),
         versions={name: version(name) for name in packages},
     )
 

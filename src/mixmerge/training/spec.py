@@ -7,13 +7,14 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import ConfigDict, Field, GetJsonSchemaHandler, model_validator
+from pydantic import ConfigDict, Field, GetJsonSchemaHandler, field_validator, model_validator
 from pydantic_core import CoreSchema
 
 from mixmerge.chat.options import ChatOptions
 from mixmerge.errors import ResourceError, SpecError
 from mixmerge.spec_model import SpecModel, hint, quoted, refusal
 from mixmerge.training.adapter import AdapterSpec
+from mixmerge.training.kept import rising, too_late
 from mixmerge.training.objectives import DEFAULT, OBJECTIVES
 from mixmerge.training.objectives.objective import Objective
 
@@ -39,6 +40,8 @@ class TrainSpec(_Finite):
     """Passes over the rows; the last batch is filled up from another pass. By default 1."""
     max_steps: int | None = Field(default=None, ge=1)
     """Optimizer steps, instead of ``epochs``."""
+    keep_steps: tuple[int, ...] = Field(default=(), exclude_if=lambda steps: not steps)
+    """Optimizer steps before the last, rising, after which the weights are kept, too."""
     batch_size: int = Field(default=32, ge=1)
     """Rows per optimizer step over all devices: the global batch. Where the model answers prompts
     several times, answers count."""
@@ -94,10 +97,17 @@ class TrainSpec(_Finite):
         common = {key: value for key, value in given.items() if key not in own}
         return {**objective.defaults, **common, **checked.model_dump()}
 
+    @field_validator("keep_steps")
+    @classmethod
+    def _rise(cls, steps: tuple[int, ...]) -> tuple[int, ...]:
+        return rising(steps)
+
     @model_validator(mode="after")
     def _one_length(self) -> Self:
         if self.epochs is not None and self.max_steps is not None:
             raise ValueError("give `epochs` or `max_steps`, not both")
+        if self.max_steps is not None and (said := too_late(self.keep_steps, self.max_steps)):
+            raise ValueError(said)
         return self
 
     @classmethod

@@ -19,11 +19,10 @@ from safetensors.numpy import load_file
 from mixmerge.errors import DataError, SpecError
 from mixmerge.files import read_rows, write_rows
 from mixmerge.records import Item, TrainingPrompt
-from mixmerge.training import TrainJob, TrainPlacement, TrainSpec
+from mixmerge.training import AdapterSpec, TrainJob, TrainPlacement, TrainSpec
 from mixmerge.training.report import CurvePoint
 from mixmerge.training.rewards import Reward, RewardedAnswer
 from mixmerge.training.run import train
-from mixmerge.training.spec import AdapterSpec
 
 Prompts = Callable[[int], Path]
 Scores = dict[str, list[float]]

@@ -10,8 +10,8 @@ from tempfile import TemporaryDirectory
 from mixmerge.errors import SpecError
 from mixmerge.files import write_text
 from mixmerge.mixing.spec import Form
+from mixmerge.study.checkpoints import NAME
 from mixmerge.study.memory import gpus
-from mixmerge.study.spec import NAME
 from mixmerge.study.starter import choose, look
 from mixmerge.study.starter.choose import quoted
 from mixmerge.study.starter.look import DataLook, PromptLook

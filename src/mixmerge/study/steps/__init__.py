@@ -2,8 +2,9 @@
 
 The graph::
 
-    base, given, data, prompts → mix → train → merge → select → generate → judge → results → report
-                                  answers ⇄ train               harness → score ↗  calibrate ↗
+    base, given, data, prompts → mix → train → kept → merge → select → generate → judge ⎫
+                              answers ⇄ train                          harness → score ⎭
+                                                                 → results, calibrate → report
 """
 
 import os
@@ -24,6 +25,7 @@ _FILES = (
     "mix",
     "answers",
     "train",
+    "kept",
     "merge",
     "generate",
     "judge",

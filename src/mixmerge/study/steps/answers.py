@@ -22,7 +22,8 @@ from mixmerge.records import (
     RowModel,
     TrainingPrompt,
 )
-from mixmerge.study.spec import Study, Trained, expected_rows, has_weights, model_step
+from mixmerge.study.checkpoints import Trained
+from mixmerge.study.spec import Study, expected_rows, has_weights, model_step
 from mixmerge.study.steps.generate import backend_for, backend_of, decoding_of
 from mixmerge.study.steps.kind import ROWS, StepKind, model_path
 from mixmerge.study.steps.mix import mixed

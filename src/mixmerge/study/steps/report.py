@@ -20,9 +20,11 @@ from mixmerge.spec_model import SpecModel
 from mixmerge.study.spec import BASE, Study
 from mixmerge.study.steps.answers import Answers, answers_step
 from mixmerge.study.steps.calibrate import CARD
+from mixmerge.study.steps.kept import KeptModel
 from mixmerge.study.steps.kind import Folders, StepKind
 from mixmerge.study.steps.results import (
     RESULTS,
+    chosen_lengths,
     compute_results,
     costing_step,
     results_settings,
@@ -143,18 +145,21 @@ def _results(study: Study, folders: Folders) -> Results:
             "nothing to report yet: the base model and at least one checkpoint must be judged. "
             "`mixmerge run` continues the study."
         )
-    steps = {each: costing_step(each) for own in trainings.values() for each in own}
+    steps = {each: costing_step(study, each) for own in trainings.values() for each in own}
     trained = {each: folders[step] for each, step in steps.items() if step in folders}
     verdicts = {
         role: folders[step] for name in known for role, step in verdict_steps(study, name).items()
     }
     answers = {n: folders[f"generate/{n}"] for n in known if f"generate/{n}" in folders}
-    return compute_results(settings, verdicts, trained, answers)
+    picks = {name: f"select/{name}" for name in chosen_lengths(study)}
+    chosen = {name: folders[step] for name, step in picks.items() if step in folders}
+    return compute_results(settings, verdicts, trained, answers, chosen)
 
 
 def _is_known(study: Study, name: str, trainings: Sequence[str], folders: Folders) -> bool:
     """Return whether a model's verdicts, answers and trainings are all finished."""
-    needed = [*verdict_steps(study, name).values(), *map(costing_step, trainings)]
+    needed = [*verdict_steps(study, name).values()]
+    needed += [costing_step(study, each) for each in trainings]
     needed += [f"generate/{name}"] if study.evaluate.judged else []
     return all(step in folders for step in needed)
 
@@ -176,7 +181,8 @@ def _cost(record: Mapping[str, Any]) -> StepCost:
         kind=record["kind"],
         model=record["name"] if is_model else shared,
         seconds=record["seconds"],
-        tokens=record["facts"].get("tokens"),
+        # A kept step's tokens are the training's.
+        tokens=record["facts"].get("tokens") if record["kind"] != KeptModel.kind else None,
         notes=record["facts"].get("notes", []),
     )
 

@@ -17,11 +17,13 @@ from mixmerge.records import Axis, Response, Results, RowModel, Verdict
 from mixmerge.records.advice import Advice, Priority
 from mixmerge.records.results import Costs, ModelInfo
 from mixmerge.study.arms import arm
-from mixmerge.study.spec import BASE, Study, Trained, model_step
+from mixmerge.study.rounds import rounds
+from mixmerge.study.spec import BASE, Study, model_step
 from mixmerge.study.steps.answers import Answers, answers_step
 from mixmerge.study.steps.harness import scored_name
 from mixmerge.study.steps.kind import Folders, StepKind, inputs_of, model_path
 from mixmerge.study.steps.score import Score
+from mixmerge.study.steps.select import Select
 from mixmerge.study.steps.train import Train, TrainFacts
 
 RESULTS = "results.json"
@@ -63,13 +65,15 @@ class StudyResults(StepKind[ResultsSettings, ResultsFacts], kind="results"):
         }
         if study.evaluate.judged:
             inputs |= {f"answers:{name}": f"generate/{name}" for name in models}
-        inputs |= {f"trained:{name}": costing_step(name) for name in _trainings(study, *models[1:])}
+        every = _trainings(study, *models[1:])
+        inputs |= {f"trained:{each}": costing_step(study, each) for each in every}
+        inputs |= {f"chosen:{name}": f"{Select.kind}/{name}" for name in chosen_lengths(study)}
         settings = results_settings(study).model_dump(mode="json")
-        yield Step(self.kind, "study", settings, inputs, needs=Needs(seconds=10), version=8)
+        yield Step(self.kind, "study", settings, inputs, needs=Needs(seconds=10), version=9)
 
     def run(self, task: Task, settings: ResultsSettings, progress: Progress) -> ResultsFacts:
         """Compute and write ``results.json``."""
-        groups = (inputs_of(task, group) for group in ("verdicts", "trained", "answers"))
+        groups = (inputs_of(task, group) for group in ("verdicts", "trained", "answers", "chosen"))
         found = compute_results(settings, *groups, progress=progress)
         write_json(task.folder / RESULTS, found.model_dump(mode="json"))
         return ResultsFacts(models=len(found.models))
@@ -77,19 +81,18 @@ class StudyResults(StepKind[ResultsSettings, ResultsFacts], kind="results"):
 
 def _trainings(study: Study, *names: str) -> list[str]:
     """Return what `ReportedModel.trainings` names for these models, each once."""
-    family = dict.fromkeys(each for name in names for each in study.ancestors(name))
-    trained = [each for each in family if isinstance(study.checkpoints[each], Trained)]
+    trained = list(dict.fromkeys(each for name in names for each in study.trainings(name)))
     answered = [answers_step(study, each) for each in trained if study.answered(each)]
     return list(dict.fromkeys([*trained, *answered]))
 
 
-def costing_step(training: str) -> str:
+def costing_step(study: Study, training: str) -> str:
     """Return the id of a step that `ReportedModel.trainings` names."""
-    return training if "/" in training else f"{Train.kind}/{training}"
+    return training if "/" in training else model_step(study, training)
 
 
 def _facts(training: str, record: Mapping[str, Any]) -> TrainFacts:
-    if costing_step(training) != training:
+    if "/" not in training:
         return Train().read_facts(record)
     told = Answers().read_facts(record)
     return TrainFacts(
@@ -107,6 +110,11 @@ def verdict_steps(study: Study, name: str) -> dict[str, str]:
     judged = {name: f"judge/{name}"} if study.evaluate.judged else {}
     scored = [scored_name(name, axis) for axis in study.evaluate.scored]
     return judged | {each: f"{Score.kind}/{each}" for each in scored}
+
+
+def chosen_lengths(study: Study) -> list[str]:
+    """Return the merges over steps, which are chosen on the prompts of `selection`."""
+    return [name for name in study.by_length() if study.candidates(name)]
 
 
 def results_settings(study: Study) -> ResultsSettings:
@@ -143,6 +151,8 @@ def results_settings(study: Study) -> ResultsSettings:
         baselines=study.baselines(),
         match_on=study.evaluate.match_on,
         sweeps=study.measured_sweeps(),
+        lengths=study.by_length(),
+        chosen_on=rounds(study)[-1].weights if chosen_lengths(study) else {},
         weights=study.selection.weights if study.selection else {},
         limits=study.selection.limits if study.selection else {},
     )
@@ -153,12 +163,14 @@ def compute_results(
     verdicts: Folders,
     trained: Folders,
     answers: Folders,
+    chosen: Folders,
     *,
     progress: Progress = silent,
 ) -> Results:
     """Compute the results of the models that have ``verdicts``, by the roles of `verdict_steps`.
 
-    ``answers`` give lengths and finish reasons, trainings give tokens and rows.
+    ``answers`` give lengths and finish reasons, trainings give tokens and rows, and the ``chosen``
+    merges over steps their best step.
     """
     from mixmerge.evaluation.results import results as estimate
 
@@ -192,6 +204,7 @@ def compute_results(
             name: _costs([read[training] for training in info.trainings])
             for name, info in described.items()
         },
+        chosen={n: Select().read_facts(read_json(f / RECORD)).winner for n, f in chosen.items()},
     )
 
 

@@ -14,7 +14,8 @@ from mixmerge.reporting.samples import (
     Samples,
     outcome_in_words,
 )
-from mixmerge.study.spec import BASE, Study, Trained
+from mixmerge.study.checkpoints import Kept, Trained
+from mixmerge.study.spec import BASE, Study
 from mixmerge.study.steps.kind import Folders
 from mixmerge.study.steps.outputs import Outputs
 from mixmerge.yaml_file import to_yaml
@@ -66,6 +67,8 @@ def _recipe(study: Study, name: str, merge: MergeSpec | None) -> dict[str, Any]:
         return {"checkpoints": {name: {"merge": _plain(merge)}}, "seed": study.seed}
     checkpoint = study.checkpoints[name]
     parts: dict[str, Any] = {}
+    if isinstance(checkpoint, Kept):
+        name, checkpoint = checkpoint.of, study.checkpoints[checkpoint.of]
     if isinstance(checkpoint, Trained):
         parts["mixtures"] = {checkpoint.mixture: _plain(study.mixtures[checkpoint.mixture])}
         # Whole: the defaults of a training depend on its method.

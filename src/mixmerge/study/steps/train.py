@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
@@ -12,12 +12,16 @@ from mixmerge.execution.step import Needs, Step, Task
 from mixmerge.files import read_rows
 from mixmerge.progress import Progress, silent
 from mixmerge.records import Axis, ModelFolder, RowModel, TrainingPrompt
-from mixmerge.study.spec import BASE, Study, Trained, expected_rows, model_step
+from mixmerge.study.checkpoints import Trained
+from mixmerge.study.spec import BASE, Study, expected_rows, model_step
 from mixmerge.study.steps.answers import answers_step, teachers_of
 from mixmerge.study.steps.kind import ROWS, StepKind, inputs_of, model_path, within_cores
 from mixmerge.study.steps.mix import Mix, form_for, mixed
 from mixmerge.study.steps.rewards import RewardAxis, check_rows, reward_for, rewarding
 from mixmerge.training.spec import TrainPlacement, TrainSpec
+
+if TYPE_CHECKING:
+    from mixmerge.training.report import TrainReport
 
 _SECONDS_PER_ROW = 0.01
 """Of the testbed's model on one core; only ratios between steps matter."""
@@ -117,17 +121,7 @@ class Train(StepKind[TrainSettings, TrainFacts], kind="train"):
             },
             progress=progress,
         )
-        used = sum(count.used for count in report.rows.values())
-        return TrainFacts(
-            tokens=report.tokens,
-            rows=used,
-            steps=report.steps,
-            reference_tokens=report.reference_tokens,
-            generated_tokens=report.generated_tokens,
-            teacher_tokens=sum(report.teacher_tokens.values()),
-            flops=report.flops,
-            notes=[*report.notes_on_rows],
-        )
+        return facts_of(report)
 
     def cost(self, settings: TrainSettings, rows: int) -> str:
         """Return the objective, the optimizer steps and the trained weights in words."""
@@ -163,6 +157,22 @@ class Train(StepKind[TrainSettings, TrainFacts], kind="train"):
             reference_tokens=reference,
             flops=None if settings.objective.online else flops,
         )
+
+
+def facts_of(report: "TrainReport") -> TrainFacts:
+    """Return what a training or its first steps took."""
+    used = sum(count.used for count in report.rows.values())
+    return TrainFacts(
+        tokens=report.tokens,
+        # Passes go through all rows in turn, so the first steps of the first pass see new ones.
+        rows=round(used * min(1.0, report.epochs)),
+        steps=report.steps,
+        reference_tokens=report.reference_tokens,
+        generated_tokens=report.generated_tokens,
+        teacher_tokens=sum(report.teacher_tokens.values()),
+        flops=report.flops,
+        notes=[*report.notes_on_rows],
+    )
 
 
 def placement_of(placement: Mapping[str, Any]) -> TrainPlacement:
