@@ -27,7 +27,7 @@ from paper.values import in_words
 
 STUDY = Path("examples/arms.yaml")
 MERGES = ("linear", "arithmetic", "ties", "dare")
-STUDENTS = ("student", "merged-student")
+STUDENTS = ("student", "merged-student", "taught-student")
 MIX = "mix"
 PAIRS = [
     *((each, MIX) for each in (*MERGES, *STUDENTS, "rl-linear", "rl-arithmetic")),
@@ -79,20 +79,19 @@ def against(
     return "\n".join(lines)
 
 
-def over_objectives(scores: Scores, ways: Directions, models: Sequence[Formula]) -> Estimate:
-    """Return the mean over the objectives of a difference on each one's own axis.
+def over_axes(scores: Scores, ways: Directions, formulas: Mapping[Axis, Formula]) -> Estimate:
+    """Return the mean over axes of a difference on each.
 
     Positive is better on every axis, so that the mean is one of improvements.
 
     Args:
         scores: of all models.
         ways: which way each axis is better.
-        models: for each objective, in the order of `OF_OBJECTIVE`, the models with coefficients.
+        formulas: by axis, the models with their coefficients.
     """
-    axes = [*OF_OBJECTIVE.values()]
     parts: dict[Axis, Formula] = {
-        axis: {name: ways[axis] * share / len(axes) for name, share in formula.items()}
-        for axis, formula in zip(axes, models, strict=True)
+        axis: {name: ways[axis] * share / len(formulas) for name, share in formula.items()}
+        for axis, formula in formulas.items()
     }
     values = sum((scores.by_seed(axis, own) for axis, own in parts.items()), np.zeros(1))
     return scores.over_axes(parts, values)
@@ -104,22 +103,25 @@ def kept(scores: Scores, ways: Directions) -> str:
     The last rows compare the two kinds of experts: the loss with GRPO minus the loss with SFT.
     """
     lines = ["| experts | merge | experts' gain | merge − experts |", "|---|---|---:|---:|"]
-    lost: dict[str, dict[str, list[dict[str, float]]]] = {}
+    lost: dict[str, dict[str, dict[Axis, dict[str, float]]]] = {}
     for kind, (start, prefix) in EXPERTS.items():
-        experts = [f"{prefix}{objective}" for objective in OF_OBJECTIVE]
-        gain = over_objectives(scores, ways, [{each: 1.0, start: -1.0} for each in experts])
+        experts = {axis: f"{prefix}{objective}" for objective, axis in OF_OBJECTIVE.items()}
+        gained: dict[Axis, Formula] = {a: {own: 1.0, start: -1.0} for a, own in experts.items()}
+        gain = over_axes(scores, ways, gained)
         lost[kind] = {
-            method: [{f"{prefix}{method}": 1.0, each: -1.0} for each in experts] for method in BY
+            method: {axis: {f"{prefix}{method}": 1.0, own: -1.0} for axis, own in experts.items()}
+            for method in BY
         }
         for method, change in lost[kind].items():
-            loss = over_objectives(scores, ways, change)
+            loss = over_axes(scores, ways, change)
             lines.append(f"| {kind} | {method} | {in_words(gain)} | {in_words(loss)} |")
     for method in BY:
-        apart: list[Formula] = [
-            rl | {name: -share for name, share in sft.items()}
-            for rl, sft in zip(lost["GRPO"][method], lost["SFT"][method], strict=True)
-        ]
-        found = in_words(over_objectives(scores, ways, apart))
+        sft = lost["SFT"][method]
+        apart: dict[Axis, Formula] = {
+            axis: rl | {name: -share for name, share in sft[axis].items()}
+            for axis, rl in lost["GRPO"][method].items()
+        }
+        found = in_words(over_axes(scores, ways, apart))
         lines.append(f"| GRPO − SFT | {method} | – | {found} |")
     return "\n".join(lines)
 

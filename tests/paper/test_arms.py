@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from paper.arms import PAIRS, STUDY, against, directions, kept, over_objectives, require_all
+from paper.arms import PAIRS, STUDY, against, directions, kept, over_axes, require_all
 from paper.scores import AxisTable, Scores
 from paper.seeds import SeedRun
 
@@ -54,7 +54,7 @@ def test_a_model_that_is_better_on_one_axis_and_equal_on_others_beats() -> None:
 def test_improvements_count_the_same_on_axes_where_less_is_better() -> None:
     """10 points more right, 20 less harm and 30 more of the months are 20 better on average."""
     world = scores({"a": (0, 0.4, 0.5, 0.2), "b": (0, 0.5, 0.3, 0.5)})
-    found = over_objectives(world, WAYS, [{"b": 1.0, "a": -1.0}] * 3)
+    found = over_axes(world, WAYS, {axis: {"b": 1.0, "a": -1.0} for axis in AXES[1:]})
     assert found.value == pytest.approx(0.2)
     assert found.low < 0.2 < found.high
     assert found.high - found.low < 0.01
