@@ -2,9 +2,10 @@
 
     python -m paper.arms runs/arms --seeds 5 --docs docs/results.md
 
-runs the study once for every seed, each in a folder of its own, and writes two tables: every way
-of bringing three objectives together against others at equal terms, and how much of what experts
-gained their merges keep, for experts by SFT and by GRPO. ``--table`` only reads finished steps.
+runs the study once for every seed, each in a folder of its own, and writes three tables: every
+way of bringing three objectives together against the mix; students and merges against merges; and
+how much of what experts gained their merges keep, for experts by SFT and by GRPO. ``--table`` only
+reads finished steps.
 """
 
 import sys
@@ -29,14 +30,14 @@ STUDY = Path("examples/arms.yaml")
 MERGES = ("linear", "arithmetic", "ties", "dare")
 STUDENTS = ("student", "merged-student", "taught-student")
 MIX = "mix"
-PAIRS = [
-    *((each, MIX) for each in (*MERGES, *STUDENTS, "rl-linear", "rl-arithmetic")),
+AGAINST_MIX = [(each, MIX) for each in (*MERGES, *STUDENTS, "rl-linear", "rl-arithmetic")]
+AGAINST_MERGES = [
     *((student, merge) for student in STUDENTS for merge in MERGES),
     ("merged-student", "small-merge"),
     ("rl-linear", "linear"),
     ("rl-arithmetic", "arithmetic"),
 ]
-"""What is compared: to the mix, distilling to merging, a student to its start, RL to SFT merges."""
+"""Distilling against merging, a student against its start, merges of RL experts against SFT's."""
 OF_OBJECTIVE = {"general": "answered", "safety": "safety", "months": "months"}
 """The axis that an expert is trained for. GRPO's reward for general questions is a right answer, so
 this axis and not the win rate says what that expert gained."""
@@ -152,7 +153,8 @@ def main() -> None:
     except DataError as error:
         sys.exit(str(error))
     scores, ways = scores_of(list(runs), models), directions(evaluate)
-    show(asked.docs, "arms", against(scores, ways, evaluate.decide_on, PAIRS))
+    for section, pairs in (("arms", AGAINST_MIX), ("arms-merges", AGAINST_MERGES)):
+        show(asked.docs, section, against(scores, ways, evaluate.decide_on, pairs))
     show(asked.docs, "kept", kept(scores, ways))
 
 

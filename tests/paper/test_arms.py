@@ -5,7 +5,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from paper.arms import PAIRS, STUDY, against, directions, kept, over_axes, require_all
+from paper.arms import (
+    AGAINST_MERGES,
+    AGAINST_MIX,
+    STUDY,
+    against,
+    directions,
+    kept,
+    over_axes,
+    require_all,
+)
 from paper.scores import AxisTable, Scores
 from paper.seeds import SeedRun
 
@@ -34,7 +43,9 @@ def scores(rates: Mapping[str, tuple[float, ...]], seeds: int = 4, questions: in
 def test_every_pair_is_of_models_of_the_example() -> None:
     """The table and the study agree on the names, and every objective has an axis of the study."""
     study = read_study(STUDY)
-    assert {name for pair in PAIRS for name in pair} <= set(study.checkpoints)
+    assert {name for pair in AGAINST_MIX + AGAINST_MERGES for name in pair} <= set(
+        study.checkpoints
+    )
     assert directions(study.evaluate) == WAYS | {"over_refusal": -1}
 
 
