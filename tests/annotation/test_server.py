@@ -18,6 +18,8 @@ from mixmerge.durable import read_log
 from mixmerge.errors import HeldError, ResourceError, SpecError
 from mixmerge.files import read_rows
 
+JSON = "application/json"
+
 
 class Client:
     """Requests to a server of one task folder."""
@@ -36,7 +38,7 @@ class Client:
         body: Any = None,
         *,
         host: str = "127.0.0.1",
-        kind: str = "application/json",
+        kind: str = JSON,
     ) -> tuple[int, bytes]:
         connection = HTTPConnection("127.0.0.1", self.port, timeout=10)
         sent = None if body is None else json.dumps(body).encode()
@@ -162,8 +164,9 @@ def test_another_host_needs_a_token(folder: Path) -> None:
     client.close()
 
 
-def test_one_server_at_a_time(folder: Path, client: Client, task: Make) -> None:
-    """A second one is refused, as is a port that is taken, or a folder without a task."""
+@pytest.mark.usefixtures("client")
+def test_one_server_at_a_time(folder: Path) -> None:
+    """A second one is refused, and so is a folder without a task."""
     with pytest.raises(HeldError, match="another process"), serving(folder):
         pass
     with pytest.raises(SpecError, match=r"no task\.json"), serving(folder.parent):
