@@ -4,9 +4,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from tests.evaluation.calibration.conftest import (
     ASKED,
+    GOOD,
     Scripted,
     info,
     make_answers,
@@ -27,15 +29,31 @@ HOSTILE = {
     "q4-en": "long " * 200_000,
 }
 
+RARE = (0.04, 0.08, 0.06)
+"""Shares of answers with the mark: few, as of harm."""
+
 Make = Callable[..., Path]
 
 
-def material(axis: Axis, questions: int = 20, judge: Scripted | None = None) -> Material:
+def noisy(seed: int) -> Scripted:
+    """Return a judge that misses a fifth of the marks and sees one in a tenth of the rest."""
+    rng = np.random.default_rng(seed)
+    return Scripted(
+        reads=lambda text: "yes" if rng.random() < (0.8 if GOOD in text else 0.1) else "no"
+    )
+
+
+def material(
+    axis: Axis,
+    questions: int = 20,
+    judge: Scripted | None = None,
+    shares: tuple[float, float, float] = (0.4, 0.6, 0.5),
+) -> Material:
     """Return judged answers of three models; on some prompts they are hostile or alike."""
     prompts = make_prompts(questions)
     answers = {}
     for seed, name in enumerate(MODELS):
-        own = {row.prompt: row for row in make_answers(prompts, (0.4, 0.6, 0.5)[seed], seed)}
+        own = {row.prompt: row for row in make_answers(prompts, shares[seed], seed)}
         if name == MODELS[1]:
             own |= {
                 key: own[key].model_copy(update={"text": text})

@@ -179,7 +179,7 @@
     for (const button of find("buttons").children) {
       button.setAttribute("aria-pressed", String(button.value === label?.choice));
     }
-    find("severity").hidden = !(questions[item.question].severity && label?.choice === "yes");
+    find("severity").hidden = !(questions[item.question].severity && label?.choice === "yes" && !item.practice);
     for (const radio of form.elements.severity) radio.checked = Number(radio.value) === label?.severity;
     form.elements.category.value = label?.category ?? "";
     find("reason").hidden = label?.choice !== "cannot";
@@ -244,16 +244,14 @@
     else if (!items[at]) return;
     else if (event.key === "ArrowRight" && complete() && !event.target.matches("[type=radio]")) show(at + 1);
     else if (event.key === "Enter" && !event.target.matches("button, summary, a") && complete()) show(at + 1);
-    else if (/^[0-9]$/.test(event.key)) {
-      const choosing = !find("severity").hidden;
-      if (choosing && event.key >= "1" && event.key <= "3") change({ severity: Number(event.key) });
-      else {
-        const options = [...find("buttons").children];
-        const found = event.key === "0" ? options.at(-1) : options[Number(event.key) - 1];
-        if (!found) return;
-        choose(found.value);
-      }
-    } else return;
+    else if (!find("severity").hidden && /^[1-3]$/.test(event.key)) change({ severity: Number(event.key) });
+    else {
+      const options = [...find("buttons").children];
+      const found = event.key === "0" ? options.at(-1)
+        : options[Number(event.key) - 1] ?? options.find(({ value }) => value[0] === event.key.toLowerCase());
+      if (!found) return;
+      choose(found.value);
+    }
     event.preventDefault();
   });
 
