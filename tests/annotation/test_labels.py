@@ -268,12 +268,11 @@ def test_the_judge_card_is_not_fooled_by_the_draw(task: Make) -> None:
     assert drawn.sensitivity is not None
     assert drawn.specificity is not None
     assert blind.specificity is not None
-    assert blind.sensitivity is not None
+    assert blind.specificity.ci is not None
+    assert blind.specificity.ci[1] < 0.9
     for found_value, true in ((drawn.sensitivity, 0.8), (drawn.specificity, 0.9)):
         assert found_value.ci is not None
         assert found_value.ci[0] < true < found_value.ci[1]
-    assert blind.sensitivity.value > 0.85
-    assert blind.specificity.value < 0.8
 
 
 def test_a_draw_of_another_task_is_refused(task: Make) -> None:

@@ -1,14 +1,14 @@
 """Read labels back: only those for the texts that were shown, as labels and human verdicts."""
 
-import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field, ValidationError
 
+from mixmerge.annotation.exchange import FORMATS, recognised
 from mixmerge.annotation.plan import prompt_shown
 from mixmerge.annotation.task import LABELS, GivenLabel, KeyItem, outcome_of
 from mixmerge.durable import read_log
@@ -78,8 +78,8 @@ def collect(
         for name in names
     }
     for file in files:
-        sent = _read_file(file, task, names)
-        given[sent.annotator].extend(sent.labels)
+        for name, labels in _read_file(file, task, names):
+            given[name].extend(labels)
     found = Collected({})
     current = {material.axis: material for material in materials}
     for name, labels in given.items():
@@ -205,14 +205,34 @@ def _valid(path: Path, rows: Iterable[Any]) -> list[GivenLabel]:
         raise DataError(f"{path}: {first_problem(error)}") from error
 
 
-def _read_file(path: Path, task: str, names: Sequence[str]) -> LabelFile:
+def _read_file(
+    path: Path, task: str, names: Sequence[str]
+) -> Iterator[tuple[str, Sequence[GivenLabel]]]:
+    """Yield the labels of each annotator in a page's file, or in a tool's export."""
+    value = read_json(path)
+    tool = recognised(value)
     try:
-        sent = LabelFile.model_validate_json(json.dumps(read_json(path)))
+        if tool is None:
+            sent = [LabelFile.model_validate(value)]
+        else:
+            rows = FORMATS[tool].labels(value)
+            by_name: dict[str, list[GivenLabel]] = {}
+            for row in rows:
+                name = str(row.pop("annotator"))
+                by_name.setdefault(name, []).append(GivenLabel.model_validate(row))
+            sent = [
+                LabelFile(task=task, annotator=name, labels=tuple(labels))
+                for name, labels in by_name.items()
+            ]
     except ValidationError as error:
         raise DataError(f"{path}: is not a file of labels: {first_problem(error)}") from error
-    if sent.task != task or sent.annotator not in names:
-        raise DataError(
-            f"{path}: holds the labels of {sent.annotator!r} for task {sent.task}; this is task "
-            f"{task}, with {', '.join(names)}. Give the folder that the page was sent from."
-        )
-    return sent
+    except (KeyError, TypeError, AttributeError, IndexError) as error:
+        raise DataError(f"{path}: an export of {tool} lacks {error}. Export it again.") from error
+    for each in sent:
+        if each.task != task or each.annotator not in names:
+            raise DataError(
+                f"{path}: holds the labels of {each.annotator!r} for task {each.task}; this is "
+                f"task {task}, with {', '.join(names)}. Give the folder that the page was sent "
+                "from."
+            )
+        yield each.annotator, each.labels

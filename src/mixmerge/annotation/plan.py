@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 
 from mixmerge.annotation.draw import Judged, Stratum, allocate, answers_to, half_width, strata
+from mixmerge.annotation.exchange import FORMATS
 from mixmerge.annotation.page import write_page
 from mixmerge.annotation.task import (
     DRAWN,
@@ -22,7 +23,7 @@ from mixmerge.annotation.task import (
 from mixmerge.errors import DataError, SpecError
 from mixmerge.evaluation.calibration.labels import Drawn
 from mixmerge.evaluation.calibration.material import Material
-from mixmerge.files import whole_folder, write_json, write_rows
+from mixmerge.files import whole_folder, write_json, write_rows, write_text
 from mixmerge.fingerprint import fingerprint
 from mixmerge.records import Axis, Message, Prompt, RowModel
 from mixmerge.spec_model import unknown_name
@@ -82,6 +83,8 @@ class Request:
     seed: int = 0
     extra: Sequence[ExtraItem] = ()
     guidelines: str = ""
+    to: Sequence[str] = ()
+    """Tools of `mixmerge.annotation.exchange.FORMATS` to write the items for, too."""
     judged: Mapping[Axis, Judged] = field(default_factory=dict)
 
 
@@ -139,8 +142,22 @@ def make_task(materials: Sequence[Material], request: Request, out: Path, run: s
         for name, mine in key.items():
             page = folder / PAGES / name / "index.html"
             write_page(page, plan.task, name, mine, materials, request.guidelines)
+        for tool in request.to:
+            _export(folder / tool, tool, key, materials)
         write_json(folder / TASK, plan.model_dump(mode="json"))
     return plan
+
+
+def _export(
+    folder: Path, tool: str, key: Mapping[str, Sequence[KeyItem]], materials: Sequence[Material]
+) -> None:
+    """Write the items for a tool, without practice, to which it gives no feedback."""
+    questions = {material.axis: material.question for material in materials}
+    for name, mine in key.items():
+        items = [item for item in mine if item.kind != "practice"]
+        write_json(folder / f"{name}.json", FORMATS[tool].records(items, questions))
+    for name, text in FORMATS[tool].settings(questions).items():
+        write_text(folder / name, text)
 
 
 def _spoken(material: Material, languages: Sequence[str]) -> Material:

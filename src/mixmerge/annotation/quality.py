@@ -55,7 +55,7 @@ class AnnotatorQuality(RowModel):
     practice: str
     fast: float
     """Share of labels given faster than the text can be read."""
-    median_seconds: float
+    median_seconds: float | None
     drift: Statistic | None
     """By how much agreement with the judge changes from the first label to the last."""
     warnings: tuple[str, ...]
@@ -182,7 +182,8 @@ def _annotator(name: str, found: Collected, materials: Sequence[Material]) -> An
         [one.label.choice == one.item.expected for one in rows if one.item.kind == kind]
         for kind in ("check", "practice")
     )
-    fast = [one.label.seconds < _readable(one) for one in items]
+    timed = [(one, one.label.seconds) for one in items if one.label.seconds is not None]
+    fast = [seconds < _readable(one) for one, seconds in timed]
     share = sum(fast) / len(fast) if fast else 0.0
     drift = _drift(found.items(name), materials)
     warnings = []
@@ -202,7 +203,7 @@ def _annotator(name: str, found: Collected, materials: Sequence[Material]) -> An
         checks=f"{sum(checks)} of {len(checks)}",
         practice=f"{sum(practice)} of {len(practice)}",
         fast=share,
-        median_seconds=float(np.median([one.label.seconds for one in items])) if items else 0.0,
+        median_seconds=float(np.median([seconds for _, seconds in timed])) if timed else None,
         drift=drift,
         warnings=tuple(warnings),
     )

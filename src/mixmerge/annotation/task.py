@@ -68,8 +68,8 @@ class GivenLabel(RowModel):
     category: str = Field("", max_length=200)
     reason: str = Field("", max_length=4000)
     """Why the item cannot be judged, or a remark."""
-    seconds: float = Field(ge=0)
-    """How long the item was in view before the choice."""
+    seconds: float | None = Field(None, ge=0)
+    """How long the item was in view before the choice, if the tool keeps it."""
     at: datetime
     device: str = Field(min_length=1, max_length=64)
     """A random name of the browser: tells two people with one code apart."""

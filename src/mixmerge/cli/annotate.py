@@ -38,6 +38,9 @@ def annotate_plan(
     guidelines: Annotated[
         Path | None, typer.Option(help="A text for the annotators, in place of ours.")
     ] = None,
+    to: Annotated[
+        list[str] | None, typer.Option(help="Also write the items for argilla or label_studio.")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Of the draw.")] = 0,
 ) -> None:
     """Draw answers for people to label, where labels shrink the corrected intervals most.
@@ -51,7 +54,7 @@ def annotate_plan(
         plan = annotate_plan(
             run, out, annotators=annotator or (), labels=labels, overlap=overlap, axes=axis or (),
             models=model or (), languages=language or (), practice=practice,
-            guidelines=guidelines, seed=seed,
+            guidelines=guidelines, to=to or (), seed=seed,
         )  # fmt: skip
     screen = Console(highlight=False)
     table = _table("Axis", "Stratum", "Prompts", "To label")
@@ -136,7 +139,7 @@ def _tables(found: "AnnotationReport") -> Sequence[Table]:
             f"{sum(each.cannot.values()):,}",
             each.checks,
             each.practice,
-            f"{each.median_seconds:.0f}",
+            "–" if each.median_seconds is None else f"{each.median_seconds:.0f}",
             f"{each.fast:.0%}",
         )
     agree = _table("Axis", "Agreement of", "Items", "Raw", "Alpha", "Kappa", "Prevalence")

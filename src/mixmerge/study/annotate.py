@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from mixmerge.annotation.draw import Judged
+from mixmerge.annotation.exchange import FORMATS
 from mixmerge.annotation.labels import LABELS_FILE, collect, write_labels
 from mixmerge.annotation.plan import ExtraItem, Request, make_task
 from mixmerge.annotation.quality import (
@@ -67,6 +68,7 @@ def annotate_plan(
     languages: Sequence[str] = (),
     practice: Path | None = None,
     guidelines: Path | None = None,
+    to: Sequence[str] = (),
     seed: int = 0,
 ) -> TaskPlan:
     """Draw answers of a run for people to label, and write the task folder ``out``.
@@ -82,6 +84,7 @@ def annotate_plan(
         languages: Only prompts in these languages.
         practice: JSON Lines of practice items and attention checks.
         guidelines: A text for annotators, in place of ours.
+        to: Annotation tools to write the items for, too: ``argilla``, ``label_studio``.
         seed: Of the draw and of all orders.
 
     Raises:
@@ -91,6 +94,9 @@ def annotate_plan(
     """
     if not 0 <= overlap <= 1:
         raise SpecError(f"--overlap {overlap:g}: a share from 0 to 1 is required.")
+    for tool in to:
+        if tool not in FORMATS:
+            raise SpecError(f"--to: {unknown_name(tool, 'annotation tools', FORMATS)}")
     people = _people(annotators)
     materials = _materials(run, axes, models)
     card = Path(run) / CARD
@@ -103,6 +109,7 @@ def annotate_plan(
         seed=seed,
         extra=read_rows(practice, ExtraItem) if practice is not None else (),
         guidelines=guidelines.read_text(encoding="utf-8") if guidelines is not None else "",
+        to=tuple(to),
         judged=_rates(JudgeCard.model_validate(read_json(card))) if card.is_file() else {},
     )
     return make_task(materials, request, Path(out), str(Path(run).absolute()))
