@@ -119,20 +119,21 @@ def test_the_plan_shows_teachers(tmp_path: Path) -> None:
 
 def test_teachers_need_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two teachers take their weights beside the student's, or the larger one's in turn."""
+    size = memory.model_size("base/base", {k: Planned(s, "to do") for k, s in asked().items()})
+    assert size is not None
 
     def needed(**placement: Any) -> float:
+        """Return the bytes beyond those of the student alone."""
         planned = {id_: Planned(step, "to do") for id_, step in asked().items()}
         step = planned["train/student"].step
         object.__setattr__(step, "placement", {**step.placement, **placement})
         found = memory.step_bytes(planned["train/student"], planned)
         assert found is not None
-        return found
+        return found - memory.training_bytes(planned["train/student"], size)
 
     monkeypatch.setattr(memory, "device_here", lambda *_: Device("GPU", 1e12, gpu=True))
-    size = memory.model_size("base/base", {k: Planned(s, "to do") for k, s in asked().items()})
-    assert size is not None
-    assert needed() == (16 + 2 + 2) * size.weights
-    assert needed(teachers_in_turn=True) == (16 + 2) * size.weights
+    assert needed() == (2 + 2) * size.weights
+    assert needed(teachers_in_turn=True) == 2 * size.weights
 
 
 def test_a_teacher_of_another_family_is_found_before_the_run(

@@ -104,8 +104,8 @@ class Encoder:
                 from the beginning of the row.
         """
         made, left_out = self.each(rows, self._labelled, progress)
-        columns = _columns(made, "input_ids", "labels")
-        lengths = _lengths(columns["input_ids"])
+        columns = columns_of(made, "input_ids", "labels")
+        lengths = lengths_of(columns["input_ids"])
         # The first token is never predicted.
         targets = [sum(label != IGNORED for label in row[1:]) for row in columns["labels"]]
         return Encoded(columns, lengths, lengths, np.array(targets, dtype=np.int64), left_out)
@@ -118,8 +118,8 @@ class Encoder:
             ModelError: the template renders the prompt differently once an answer follows.
         """
         made, left_out = self.each(rows, self._pair, progress)
-        columns = _columns(made, "prompt_ids", "chosen_ids", "rejected_ids")
-        asked, wanted, avoided = map(_lengths, columns.values())
+        columns = columns_of(made, "prompt_ids", "chosen_ids", "rejected_ids")
+        asked, wanted, avoided = map(lengths_of, columns.values())
         answers = wanted + avoided
         longest = asked + np.maximum(wanted, avoided)
         return Encoded(columns, longest, 2 * asked + answers, answers, left_out)
@@ -132,9 +132,9 @@ class Encoder:
             ModelError: the template renders the prompt differently once an answer follows.
         """
         made, left_out = self.each(rows, self._answered, progress)
-        columns = _columns(made, "prompt_ids", "completion_ids", "label")
-        answers = _lengths(columns["completion_ids"])
-        whole = answers + _lengths(columns["prompt_ids"])
+        columns = columns_of(made, "prompt_ids", "completion_ids", "label")
+        answers = lengths_of(columns["completion_ids"])
+        whole = answers + lengths_of(columns["prompt_ids"])
         return Encoded(columns, whole, whole, answers, left_out)
 
     def prompts(self, rows: Sequence[Conversation], progress: Progress = silent) -> Encoded:
@@ -145,11 +145,8 @@ class Encoder:
             ModelError: no end of turn follows an answer, so that none would end.
         """
         made, left_out = self.each(rows, self._unanswered, progress)
-        columns: dict[str, list[Any]] = {
-            "prompt_ids": [ids for ids, _ in made],
-            "source": [name for _, name in made],
-        }
-        lengths = np.array([len(ids) for ids, _ in made], dtype=np.int64)
+        columns = columns_of(made, "prompt_ids", "source")
+        lengths = lengths_of(columns["prompt_ids"])
         return Encoded(columns, lengths, lengths, np.zeros_like(lengths), left_out)
 
     def each(
@@ -162,11 +159,13 @@ class Encoder:
         """
         made: list[Made] = []
         left_out: dict[int, str] = {}
-        for place, row in enumerate(_told(rows, progress)):
+        for place, row in enumerate(rows):
             try:
                 made.append(encode(row))
             except LeftOutError as error:
                 left_out[place] = str(error)
+            if (done := place + 1) % 200 == 0 or done == len(rows):
+                progress(done, len(rows), "reading rows")
         return made, left_out
 
     def prompt(self, row: str, turns: Turns) -> Ids:
@@ -388,16 +387,11 @@ def _plain(turn: Message) -> dict[str, str]:
     return {"role": turn.role, "content": turn.content}
 
 
-def _told(rows: Sequence[Row], progress: Progress) -> Iterator[Row]:
-    for done, row in enumerate(rows, start=1):
-        yield row
-        if done % 200 == 0 or done == len(rows):
-            progress(done, len(rows), "reading rows")
-
-
-def _columns(made: Sequence[tuple[Any, ...]], *names: str) -> dict[str, list[Any]]:
+def columns_of(made: Sequence[tuple[Any, ...]], *names: str) -> dict[str, list[Any]]:
+    """Return encoded rows by column; each row has one value for each name."""
     return {name: [row[side] for row in made] for side, name in enumerate(names)}
 
 
-def _lengths(column: Sequence[Ids]) -> npt.NDArray[np.int64]:
+def lengths_of(column: Sequence[Ids]) -> npt.NDArray[np.int64]:
+    """Return the number of tokens in each row, shape ``(rows,)``."""
     return np.array([len(ids) for ids in column], dtype=np.int64)

@@ -24,7 +24,14 @@ from mixmerge.errors import ModelError, SpecError
 from mixmerge.files import write_rows
 from mixmerge.progress import Progress, silent
 from mixmerge.records import Axis, Item, Response, RowModel, TrainingPrompt
-from mixmerge.training.encode import EMPTY, Encoded, Encoder, LeftOutError
+from mixmerge.training.encode import (
+    EMPTY,
+    Encoded,
+    Encoder,
+    LeftOutError,
+    columns_of,
+    lengths_of,
+)
 
 
 @dataclass(frozen=True)
@@ -114,10 +121,8 @@ def to_be_judged(
         return ids, row.model_dump_json(), opens_thoughts(encoder.chat.tokenizer.decode(ids))
 
     made, left_out = encoder.each(rows, asked, progress)
-    names = ("prompt_ids", "row", "thinks")
-    columns: dict[str, list[Any]]
-    columns = {name: [row[side] for row in made] for side, name in enumerate(names)}
-    lengths = np.array([len(ids) for ids, _, _ in made], dtype=np.int64)
+    columns = columns_of(made, "prompt_ids", "row", "thinks")
+    lengths = lengths_of(columns["prompt_ids"])
     return Encoded(columns, lengths, lengths, np.zeros_like(lengths), left_out)
 
 
