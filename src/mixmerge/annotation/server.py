@@ -6,6 +6,7 @@ there is no way out of its folder.
 
 import json
 import secrets
+import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -112,6 +113,11 @@ class _Server(ThreadingHTTPServer):
     def __init__(self, address: tuple[str, int], desk: Desk, prefix: str, *, local: bool) -> None:
         super().__init__(address, _Handler)
         self.desk, self.prefix, self.local = desk, prefix, local
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing of a browser that went away; its page sends the label again."""
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -118,7 +118,9 @@ def annotate_read(
         for warning in each.warnings:
             line = f"{each.name} {warning}."
             screen.print(line, style="yellow", markup=False, soft_wrap=True)
-    for note in found.notes:
+    corrected = found.card.corrected if found.card else ()
+    notes = sorted({f"{rate.axis}: {rate.note}" for rate in corrected if rate.note})
+    for note in (*found.notes, *notes):
         screen.print(f"note: {note}", style="yellow", markup=False, soft_wrap=True)
     screen.print(
         f"{found.labels:,} labels; people differ on {found.disagreements:,} answers, "

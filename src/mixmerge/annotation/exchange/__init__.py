@@ -18,4 +18,6 @@ FORMATS: dict[str, ExchangeFormat] = {
 
 def recognised(value: Any) -> str | None:
     """Return the name of the format of an export; None if it is of no tool."""
+    if not isinstance(value, list) or not value:
+        return None
     return next((name for name, each in FORMATS.items() if each.recognises(value)), None)

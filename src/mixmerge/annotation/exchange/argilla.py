@@ -41,7 +41,7 @@ def _settings(questions: Mapping[Axis, Question]) -> dict[str, str]:
 
 
 def _recognises(value: list[Any]) -> bool:
-    return isinstance(value, list) and all(
+    return all(
         isinstance(row, dict) and {"fields", "responses", "metadata"} <= row.keys() for row in value
     )
 

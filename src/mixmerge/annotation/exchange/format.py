@@ -19,8 +19,8 @@ class ExchangeFormat:
     """Returns the items of one annotator as the tool imports them, without names of models."""
     settings: Callable[[Mapping[Axis, Question]], dict[str, str]]
     """Returns files, by name, that set up a project of the tool."""
-    recognises: Callable[[Any], bool]
-    """Says whether JSON is an export of the tool."""
+    recognises: Callable[[list[Any]], bool]
+    """Says whether a JSON list is an export of the tool."""
     labels: Callable[[Any], list[dict[str, Any]]]
     """Returns the labels of an export, as rows of `GivenLabel` with their ``annotator``."""
 

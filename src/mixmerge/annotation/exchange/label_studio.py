@@ -27,17 +27,14 @@ def _records(items: Sequence[KeyItem], questions: Mapping[Axis, Question]) -> li
         words = choices(questions[item.axis])
         texts = dict(zip(("message", "answer_a", "answer_b"), [*item.texts, ""], strict=False))
         about = {"annotator": item.annotator, "item": item.id, "shown": item.shown}
-        shown = {"question": asked(questions[item.axis]), **texts}
-        records.append(
-            {"data": shown | {"choices": [{"value": w} for w in words.values()]} | about}
-        )
+        options = [{"value": each} for each in words.values()]
+        shown = {"question": asked(questions[item.axis]), "choices": options}
+        records.append({"data": {**shown, **texts, **about}})
     return records
 
 
 def _recognises(value: list[Any]) -> bool:
-    return isinstance(value, list) and all(
-        isinstance(row, dict) and {"data", "annotations"} <= row.keys() for row in value
-    )
+    return all(isinstance(row, dict) and {"data", "annotations"} <= row.keys() for row in value)
 
 
 def _labels(value: Any) -> list[dict[str, Any]]:
