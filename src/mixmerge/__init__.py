@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from mixmerge.merging.engine import merge
     from mixmerge.merging.inspection.inspect import inspect
     from mixmerge.study.adopt import adopt
+    from mixmerge.study.annotate import annotate_plan, annotate_read, annotate_serve
     from mixmerge.study.doctor import doctor
     from mixmerge.study.explain import explain as plan
     from mixmerge.study.export import export
@@ -28,6 +29,9 @@ __version__ = "0.1.0"
 
 __all__ = [
     "adopt",
+    "annotate_plan",
+    "annotate_read",
+    "annotate_serve",
     "compare",
     "demo",
     "doctor",
@@ -47,6 +51,9 @@ __all__ = [
 
 _WHERE = {
     "adopt": ("mixmerge.study.adopt", "adopt"),
+    "annotate_plan": ("mixmerge.study.annotate", "annotate_plan"),
+    "annotate_read": ("mixmerge.study.annotate", "annotate_read"),
+    "annotate_serve": ("mixmerge.study.annotate", "annotate_serve"),
     "compare": ("mixmerge.comparison.compare", "compare"),
     "demo": ("mixmerge.study.run", "demo"),
     "doctor": ("mixmerge.study.doctor", "doctor"),

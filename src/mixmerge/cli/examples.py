@@ -33,6 +33,18 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "mixmerge compare base=a.eval tuned=b.eval --page differences.html",
         "mixmerge compare scores.csv --baseline base --cluster passage",
     ),
+    "annotate_plan": (
+        "mixmerge annotate plan runs/study labels --labels 300 --annotator anna --annotator ben",
+        "mixmerge annotate plan runs/study labels --axis safe --annotator salma=ar,en",
+    ),
+    "annotate_serve": (
+        "mixmerge annotate serve labels",
+        "mixmerge annotate serve labels --host 0.0.0.0",
+    ),
+    "annotate_read": (
+        "mixmerge annotate read labels",
+        "mixmerge annotate read labels labels-anna.json labels-ben.json",
+    ),
     "inspect": ("mixmerge inspect ./model-a ./model-b --base ./base",),
 }
 """By command, the most common first."""

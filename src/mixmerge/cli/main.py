@@ -13,6 +13,7 @@ import typer
 
 import mixmerge
 from mixmerge.cli import WithEngines
+from mixmerge.cli.annotate import annotate_plan, annotate_read, annotate_serve
 from mixmerge.cli.compare import compare
 from mixmerge.cli.console import Console
 from mixmerge.cli.doctor import doctor
@@ -55,10 +56,19 @@ app = typer.Typer(
 PANELS: dict[str, tuple[Callable[..., int | None], ...]] = {
     "The whole study": (demo, init, doctor, plan, run, status, adopt, report, export),
     "One part of it": (mix, train, merge, extract, evaluate, inspect, compare),
+    "People's labels": (annotate_plan, annotate_serve, annotate_read),
 }
+"""A function ``one_two`` is the command ``one two``."""
+_GROUPS = {"annotate": "Have people label answers, blind, and correct the judge by their labels."}
+groups: dict[str, typer.Typer] = {}
 for panel, commands in PANELS.items():
     for command in commands:
-        app.command(
+        group, _, name = command.__name__.rpartition("_")
+        if group and group not in groups:
+            groups[group] = typer.Typer(rich_markup_mode="rich", no_args_is_help=True)
+            app.add_typer(groups[group], name=group, help=_GROUPS[group], rich_help_panel=panel)
+        groups.get(group, app).command(
+            name or None,
             cls=WithEngines,
             rich_help_panel=panel,
             help=unbroken(command.__doc__ or ""),

@@ -155,8 +155,14 @@ def coefficient(
     return Estimate(value, low, high, n, clusters, "jackknife t")
 
 
-def clustered_share(hit: Float64[Floats, "items"], cluster: Int[Codes, "items"]) -> Estimate:
+def clustered_share(
+    hit: Float64[Floats, "items"],
+    cluster: Int[Codes, "items"],
+    weight: Float64[Floats, "items"] | None = None,
+) -> Estimate:
     """Return a share with its clustered Wilson interval; ``hit`` is 1 or 0 (or a share), or NaN.
+
+    ``weight`` is how many items each one stands for, relative to the others; by default one.
 
     If fewer than three clusters differ from the others, or clusters are very unequal in size, the
     variance between clusters cannot be estimated, and each counts as one observation: a wide
@@ -169,17 +175,15 @@ def clustered_share(hit: Float64[Floats, "items"], cluster: Int[Codes, "items"])
     if not seen.any():
         raise SampleError("A share needs at least 1 observation; 0 seen.")
     _, place = np.unique(cluster[seen], return_inverse=True)
-    totals, sizes = (
-        np.bincount(place, weights).astype(np.float64)
-        for weights in (hit[seen], np.ones(int(seen.sum())))
-    )
+    each = np.ones(int(seen.sum())) if weight is None else weight[seen] / weight[seen].mean()
+    totals, sizes = (np.bincount(place, of).astype(np.float64) for of in (each * hit[seen], each))
     mean = ClusterMean.of(totals, sizes)
     _, alike = np.unique((totals / sizes).round(9), return_counts=True)
     if mean.clusters - alike.max() >= LEAST_DISAGREEING and mean.effective >= MIN_CLUSTERS - 0.5:
         interval = clustered_wilson(mean.value, mean.variance, mean.effective)
     else:
         interval = wilson(mean.value, max(1, round(mean.effective)))
-    return Estimate(mean.value, *interval, mean.n, mean.clusters, "clustered wilson")
+    return Estimate(mean.value, *interval, int(seen.sum()), mean.clusters, "clustered wilson")
 
 
 def clustered_slope(

@@ -38,6 +38,8 @@ class Labelled:
     """1 or 0."""
     cluster: Int[Codes, "rows"]
     """The source prompt."""
+    weight: Float64[Floats, "rows"] | None = None
+    """How many answers each one stands for, relative to the others; None if all the same."""
 
 
 def prediction_powered(
@@ -130,19 +132,25 @@ def rogan_gladen(
     has_verdict = ~np.isnan(known.judged)
     said, truth = known.judged[has_verdict], known.truth[has_verdict]
     of = known.cluster[has_verdict]
+    weight = np.ones(len(truth)) if known.weight is None else known.weight[has_verdict]
     _require(np.ones(len(truth), dtype=np.bool_), of, np.zeros(len(truth), dtype=np.intp))
     seen = ~np.isnan(judged)
     yes, no = truth == 1, truth == 0
     if not (seen.any() and yes.any() and no.any()):
         return None
-    sensitivity, specificity = float(said[yes].mean()), float(1 - said[no].mean())
+    sensitivity = float(np.average(said[yes], weights=weight[yes]))
+    specificity = float(1 - np.average(said[no], weights=weight[no]))
     youden = sensitivity + specificity - 1
     if youden <= 0:
         return None
     value = float((judged[seen].mean() + specificity - 1) / youden)
     # Delta method: the derivative of the corrected rate with respect to each of the three rates.
     influence = np.concatenate(
-        [_centred(judged[seen]), -(1 - value) * _centred(said[no]), -value * _centred(said[yes])]
+        [
+            _centred(judged[seen]),
+            -(1 - value) * _centred(said[no], weight[no]),
+            -value * _centred(said[yes], weight[yes]),
+        ]
     )
     _, place = np.unique(np.concatenate([cluster[seen], of[no], of[yes]]), return_inverse=True)
     clusters = len(np.unique(of))
@@ -185,9 +193,12 @@ def _filled(
     return filled
 
 
-def _centred(values: Float64[Floats, "rows"]) -> Float64[Floats, "rows"]:
+def _centred(
+    values: Float64[Floats, "rows"], weight: Float64[Floats, "rows"] | None = None
+) -> Float64[Floats, "rows"]:
     """Return each row's contribution to the error of the mean."""
-    centred: Floats = (values - values.mean()) / len(values)
+    each = np.ones(len(values)) if weight is None else weight
+    centred: Floats = each * (values - np.average(values, weights=each)) / each.sum()
     return centred
 
 

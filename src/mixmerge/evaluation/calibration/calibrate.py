@@ -41,7 +41,7 @@ def calibrate(
     tried = [material for material in materials if material.axis not in skipped]
     labels: Mapping[Axis, Labels]
     if spec.labels is not None:
-        labels = read_labels(spec.labels, materials)
+        labels = read_labels(spec.labels, materials, spec.drawn)
     elif rules is not None:
         labels = {
             material.axis: labelled_by_rules(

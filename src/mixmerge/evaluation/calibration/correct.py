@@ -35,7 +35,15 @@ class AxisCorrection:
             self._scores[material.base] = np.full(len(place), 0.5)
             self._truth[material.base] = np.where(labelled, 0.5, np.nan)
         self._cluster = table.cluster
-        self._language = numbered(table.language.tolist())
+        strata, languages = found.labels.strata, table.language.tolist()
+        drawn_in = [strata[prompt] for prompt in table.prompts] if strata else languages
+        self._stratum = numbered(drawn_in)
+        keys = [(answer.model, answer.prompt.id) for answer in found.answers]
+        weights = dict(zip(keys, found.weight, strict=True))
+        self._weight = {
+            name: np.array([weights.get((name, prompt), 1.0) for prompt in table.prompts])
+            for name in verdicts
+        }
 
     def check(self, contrast: Contrast) -> CheckedContrast:
         """Return whether a contrast remains after correction for the judge's errors."""
@@ -81,7 +89,7 @@ class AxisCorrection:
     ) -> tuple[Statistic | None, str]:
         """Return a corrected mean, and why it or its interval is missing."""
         try:
-            found = prediction_powered(scores, truth, self._cluster, self._language, scale=scale)
+            found = prediction_powered(scores, truth, self._cluster, self._stratum, scale=scale)
         except SampleError as error:
             return None, str(error)
         return statistic(found), f"No interval: {found.absent}" if found.absent else ""
@@ -91,8 +99,9 @@ class AxisCorrection:
         scores = np.concatenate([self._scores[name] for name in self._truth])
         truth = np.concatenate(list(self._truth.values()))
         cluster = np.tile(self._cluster, len(self._truth))
+        weight = np.concatenate(list(self._weight.values()))
         known = ~np.isnan(truth)
-        return Labelled(scores[known], truth[known], cluster[known])
+        return Labelled(scores[known], truth[known], cluster[known], weight[known])
 
 
 def corrected(

@@ -2,7 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 from mixmerge.errors import DataError, SpecError
 from mixmerge.evaluation.judging import JudgedTexts
 from mixmerge.files import read_rows
-from mixmerge.records import MISSING, Axis, Outcome, Question, Verdict
+from mixmerge.records import MISSING, Axis, Outcome, Question, RowModel, Verdict
 from mixmerge.spec_model import SpecModel
 
 if TYPE_CHECKING:
@@ -32,6 +32,9 @@ class CalibrateSpec(SpecModel):
     labels: Path | None = None
     """People give the labels: JSON Lines of ``{model, axis, prompt, outcome, judge}`` on a random
     sample of the prompts, one row for each person and answer."""
+    drawn: Path | None = None
+    """With ``labels``: the stratum of every prompt, as `mixmerge annotate` writes it, if prompts
+    were drawn with different chances: JSON Lines of ``{axis, prompt, stratum}``."""
     questions: int = Field(50, ge=10)
     """With ``rules``: source prompts drawn at random on each axis; all models' answers to them, in
     all languages, are labelled."""
@@ -42,6 +45,8 @@ class CalibrateSpec(SpecModel):
     def _has_one_truth(self) -> Self:
         if (self.rules is None) == (self.labels is None):
             raise ValueError("give exactly one of `rules` and `labels`")
+        if self.drawn is not None and self.labels is None:
+            raise ValueError("`drawn` says how the prompts of `labels` were drawn; give `labels`")
         return self
 
 
@@ -79,6 +84,15 @@ class Label(JudgedTexts):
     """The person."""
 
 
+class Drawn(RowModel):
+    """The stratum in which a prompt was drawn for labelling, or was not drawn."""
+
+    axis: Axis
+    prompt: str
+    """`Prompt.id`."""
+    stratum: str
+
+
 @dataclass(frozen=True)
 class Labels:
     """The labels of one axis."""
@@ -86,6 +100,8 @@ class Labels:
     by: str
     ratings: Mapping[Key, Mapping[str, Outcome]]
     """By answer and labeller."""
+    strata: Mapping[str, str] = field(default_factory=dict)
+    """By prompt, all of them; empty if every prompt of a language had the same chance."""
 
     def truth(self, key: Key) -> Outcome | None:
         """Return the label of more than half of the labellers; None without a majority."""
@@ -93,13 +109,15 @@ class Labels:
         return next((outcome for outcome, count in said.items() if 2 * count > said.total()), None)
 
 
-def read_labels(path: Path, materials: Sequence["Material"]) -> dict[Axis, Labels]:
-    """Read people's labels of every axis.
+def read_labels(
+    path: Path, materials: Sequence["Material"], drawn: Path | None = None
+) -> dict[Axis, Labels]:
+    """Read people's labels of every axis, and how their prompts were drawn.
 
     Raises:
         DataError: a row is invalid, names an unknown model or prompt, has an outcome of another
-            axis, is the second label of one person for an answer, or is for a different answer; or
-            there is no label.
+            axis, is the second label of one person for an answer, or is for a different answer;
+            there is no label; or a prompt has no stratum.
     """
     by_axis = {material.axis: material for material in materials}
     models = dict.fromkeys(name for material in materials for name in material.models)
@@ -120,11 +138,31 @@ def read_labels(path: Path, materials: Sequence["Material"]) -> dict[Axis, Label
         ratings[row.judge] = row.outcome
     if not any(found.values()):
         raise DataError(f"{path}: at least one label is required (seen: 0).")
+    strata = {axis: _strata(drawn, by_axis[axis]) for axis, rated in found.items() if rated}
     return {
-        axis: Labels(", ".join(sorted({who for row in rated.values() for who in row})), rated)
-        for axis, rated in found.items()
-        if rated
+        axis: Labels(
+            ", ".join(sorted({who for row in found[axis].values() for who in row})),
+            found[axis],
+            of_axis,
+        )
+        for axis, of_axis in strata.items()
     }
+
+
+def _strata(drawn: Path | None, material: "Material") -> dict[str, str]:
+    """Return the stratum of each prompt of an axis; nothing without a file."""
+    if drawn is None:
+        return {}
+    rows = [row for row in read_rows(drawn, Drawn) if row.axis == material.axis]
+    strata = {row.prompt: row.stratum for row in rows}
+    without = [prompt.id for prompt in material.prompts if prompt.id not in strata]
+    if without:
+        raise DataError(
+            f"{drawn}: every prompt of {material.axis} needs a stratum, also those without a "
+            f"label ({len(without)} have none, e.g. {without[0]!r}). Use the file of the task "
+            "that the labels are from."
+        )
+    return strata
 
 
 def _check(row: Label, where: str, by_axis: Mapping[Axis, "Material"]) -> None:

@@ -1,6 +1,6 @@
 """The data of a calibration: the answers on one axis, and those that have labels."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -129,6 +129,26 @@ class Evidence:
     def cluster(self) -> NDArray[np.intp]:
         """The source prompt of each answer, shape (answers,)."""
         return numbered([each.prompt.cluster for each in self.answers])
+
+    @cached_property
+    def weight(self) -> Floats:
+        """How many answers each one stands for, divided by the mean, shape (answers,).
+
+        All 1 unless prompts were drawn by stratum with different chances.
+        """
+        strata = self.labels.strata
+        if not strata:
+            return np.ones(len(self.answers))
+        sizes = Counter(strata[prompt.id] for prompt in self.material.prompts)
+        drawn = Counter((each.model, strata[each.prompt.id]) for each in self.answers)
+        stands_for = np.array(
+            [
+                sizes[strata[each.prompt.id]] / drawn[each.model, strata[each.prompt.id]]
+                for each in self.answers
+            ]
+        )
+        weights: Floats = stands_for / stands_for.mean()
+        return weights
 
     @cached_property
     def error(self) -> Floats:

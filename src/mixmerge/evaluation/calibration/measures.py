@@ -32,11 +32,11 @@ def statistic(estimate: Estimate | None) -> Statistic | None:
     return Statistic(value=estimate.value, ci=estimate.offered, n=estimate.n)
 
 
-def share(hit: Floats, cluster: Codes) -> Statistic | None:
+def share(hit: Floats, cluster: Codes, weight: Floats | None = None) -> Statistic | None:
     """Return the share of hits; None without observations (all NaN)."""
     if np.isnan(hit).all():
         return None
-    found = agreement.clustered_share(hit, cluster)
+    found = agreement.clustered_share(hit, cluster, weight)
     absent = too_small(found.n, found.clusters, found.clusters, varying=0, required=0)
     return Statistic(value=found.value, ci=None if absent else found.interval, n=found.n)
 
@@ -45,15 +45,16 @@ def accuracy(found: Evidence, inside: NDArray[np.bool_] | None = None) -> Accura
     """Return sensitivity, specificity and agreement on all answers or a subset."""
     part = slice(None) if inside is None else inside
     truth, said, cluster = found.truth[part], found.said[part], found.cluster[part]
+    weight = found.weight[part]
     top = len(found.outcomes) - 1
     right = np.where(said == NO_VERDICT, np.nan, (said == truth).astype(float))
     return Accuracy(
         n=len(truth),
         missing=int((said == NO_VERDICT).sum()),
-        prevalence=float((truth == top).mean()) if len(truth) else None,
-        sensitivity=share(np.where(truth == top, right, np.nan), cluster),
-        specificity=share(np.where(truth == 0, right, np.nan), cluster),
-        agreement=share(right, cluster),
+        prevalence=float(np.average(truth == top, weights=weight)) if len(truth) else None,
+        sensitivity=share(np.where(truth == top, right, np.nan), cluster, weight),
+        specificity=share(np.where(truth == 0, right, np.nan), cluster, weight),
+        agreement=share(right, cluster, weight),
     )
 
 
@@ -83,6 +84,7 @@ def coefficients(found: Evidence) -> dict[Literal["youden", "kappa", "alpha"], S
     size = len(found.outcomes)
     tables = agreement.confusion(found.truth, found.said, size)
     pairs = agreement.coincidences(np.stack([found.truth, found.said], axis=1), size)
+    tables, pairs = (each * found.weight[:, None, None] for each in (tables, pairs))
     return {
         "youden": statistic(agreement.coefficient(tables, found.cluster, agreement.youden)),
         "kappa": statistic(agreement.coefficient(tables, found.cluster, agreement.cohen_kappa)),

@@ -62,11 +62,14 @@ class Calibrate(StepKind[CalibrateSettings, CalibrateFacts], kind="calibrate"):
         assert asked is not None
         models = [BASE, *study.checkpoints]
         axes, placement, files, needs = judged_axes(study, study.evaluate)
-        files |= {"labels": str(asked.labels)} if asked.labels is not None else {}
+        given = {"labels": asked.labels, "drawn": asked.drawn}
+        files |= {role: str(path) for role, path in given.items() if path is not None}
         for axis, spec in study.evaluate.judged.items():
             axes[axis] |= {"better": spec.better, "primary": axis in study.evaluate.deciding}
         settings = {
-            "calibrate": asked.model_dump(mode="json", exclude={"labels"}, exclude_none=True),
+            "calibrate": asked.model_dump(
+                mode="json", exclude={"labels", "drawn"}, exclude_none=True
+            ),
             "axes": axes,
             "models": models,
             "seed": study.seed,
@@ -84,9 +87,8 @@ class Calibrate(StepKind[CalibrateSettings, CalibrateFacts], kind="calibrate"):
         from mixmerge.evaluation.calibration.calibrate import calibrate
         from mixmerge.evaluation.calibration.material import Material
 
-        asked = dict(settings.calibrate)
-        if "labels" in task.files:
-            asked["labels"] = task.files["labels"]
+        given = {role: task.files[role] for role in ("labels", "drawn") if role in task.files}
+        asked = settings.calibrate | given
         journal = task.cache / "judge" / TRIAL
         materials = [
             Material(
