@@ -153,13 +153,14 @@ def said(row: dict[str, Any], *, pairs: bool) -> tuple[str, str]:
 def test_bad_answers_and_further_columns_are_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """What a file holds and a study does not use is named, by `init` and by `mix`."""
+    """`init` chooses a training that learns from bad answers, and `mix` names what it drops."""
     monkeypatch.chdir(tmp_path)
     bad = [{"prompt": "Why?", "completion": WORSE, "label": False, "source": "web"}]
     Path("kto.jsonl").write_bytes(lines(KTO + bad))
     assert exit_code(["init", "--data", "kto.jsonl"]) == 0
     shown = capsys.readouterr().out
-    assert "kto: left out: 1 rows: `label` is false: not an answer to learn." in shown
+    assert "kto.jsonl: read as KTO: prompt → completion, good where label is true; 61 rows" in shown
+    assert "method: kto" in Path("study.yaml").read_text()
     mixture = "sources: {kto: {files: kto.jsonl}}\nshares: {kto: 1}\nsize: 60\n"
     Path("mixture.yaml").write_text(mixture)
     assert exit_code(["mix", "mixture.yaml", "out"]) == 0
