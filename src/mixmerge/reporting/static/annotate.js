@@ -216,6 +216,7 @@
   };
 
   const choose = (choice) => {
+    find("guidelines").open = false; // read before the first label
     const same = current()?.choice === choice;
     change(same ? { choice } : { choice, severity: null, category: "", reason: "" });
     if (choice === "cannot") form.elements.reason.focus();
