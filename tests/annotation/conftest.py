@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -71,7 +72,7 @@ def material(
 def task(tmp_path: Path) -> Make:
     """Return a function that makes a task folder of one or two annotators."""
 
-    def make(materials: list[Material], *names: str, **changes: object) -> Path:
+    def make(materials: list[Material], *names: str, **changes: Any) -> Path:
         out = tmp_path / "task"
         request = replace(Request(dict.fromkeys(names or ("anna",), ())), **changes)
         make_task(materials, request, out, "run")

@@ -165,7 +165,11 @@ def test_texts_are_text(browser: Browser, task: Make, questions: int) -> None:
             seen[item.prompt] = (
                 answer.text_content(), answer.evaluate("e => getComputedStyle(e).direction")
             )  # fmt: skip
-        page.keyboard.press("2")
+        page.keyboard.press("1")
+        severity = page.locator("#severity")
+        assert severity.evaluate("e => e.scrollWidth <= e.clientWidth + 1")
+        assert page.evaluate("document.documentElement.scrollWidth") <= 360
+        page.keyboard.press("n")
     texts = dict([*HOSTILE.items()][:questions]) | {"q2-en": "(no text)"}
     assert {name: text for name, (text, _) in seen.items()} == texts
     assert seen["q3-en"][1] == "rtl"

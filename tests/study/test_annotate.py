@@ -18,7 +18,8 @@ from mixmerge.files import read_rows, write_rows
 from mixmerge.records import Message, Prompt, Response, Verdict
 from mixmerge.study.annotate import AnnotationReport
 from mixmerge.study.recorded import to_show
-from mixmerge.study.run import RUN_FILE, STUDY_FILE, prepare
+from mixmerge.study.run import RUN_FILE, prepare
+from mixmerge.study.steps.report import STUDY_FILE
 
 SMALL = Path(__file__).parents[1] / "data" / "small.yaml"
 MODELS = ("base", "sft-0", "sft-15", "sft-100", "sft-dare-ties", "dpo-15")
