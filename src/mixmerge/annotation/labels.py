@@ -17,7 +17,7 @@ from mixmerge.evaluation.calibration.labels import Label
 from mixmerge.evaluation.calibration.material import Material
 from mixmerge.evaluation.judges.human import GivenVerdict
 from mixmerge.files import first_problem, read_json, write_rows
-from mixmerge.records import Outcome, RowModel
+from mixmerge.records import Axis, Outcome, RowModel
 
 LABELS_FILE, VERDICTS = "labels.jsonl", "verdicts"
 """What is written: for `calibrate: {labels: …}`, and a folder for `judge: {human: …}`."""
@@ -82,18 +82,24 @@ def collect(
             given[name].extend(labels)
     found = Collected({})
     current = {material.axis: material for material in materials}
+    prompts = {
+        (material.axis, prompt.id): prompt_shown(prompt.messages)
+        for material in materials
+        for prompt in material.prompts
+    }
     for name, labels in given.items():
         items = {item.id: item for item in key if item.annotator == name}
         latest = _latest(name, labels, found.notes)
         kept = [(items[label.id], label) for label in latest if label.id in items]
-        changed = [item for item, label in kept if not _fits(item, label, current)]
-        if changed or len(kept) < len(latest):
+        fit = [_fits(*pair, current, prompts) for pair in kept]
+        changed = [item for (item, _), fits in zip(kept, fit, strict=True) if not fits]
+        fitting = [pair for pair, fits in zip(kept, fit, strict=True) if fits]
+        if len(fitting) < len(latest):
             found.notes.append(
-                f"{name}: {len(changed) + len(latest) - len(kept)} labels are refused, because "
+                f"{name}: {len(latest) - len(fitting)} labels are refused, because "
                 "they were given for other texts than the task's or the run's of today"
                 + (f" (the first: {changed[0].axis}, {changed[0].prompt!r})." if changed else ".")
             )
-        fitting = [pair for pair in kept if _fits(*pair, current)]
         found.judged[name] = [Judged(*pair, place) for place, pair in enumerate(fitting)]
     return found
 
@@ -182,15 +188,19 @@ def _latest(name: str, labels: Sequence[GivenLabel], notes: list[str]) -> list[G
     return sorted(latest.values(), key=lambda label: label.at)
 
 
-def _fits(item: KeyItem, label: GivenLabel, current: Mapping[str, Material]) -> bool:
+def _fits(
+    item: KeyItem,
+    label: GivenLabel,
+    current: Mapping[Axis, Material],
+    prompts: Mapping[tuple[Axis, str], str],
+) -> bool:
     """Return whether a label is for the texts that were shown, and these are still the run's."""
     if label.shown != item.shown:
         return False
+    if item.kind != "item":
+        return True
     material = current.get(item.axis)
-    if item.kind != "item" or material is None:
-        return item.kind != "item"
-    prompt = next((each for each in material.prompts if each.id == item.prompt), None)
-    if prompt is None or prompt_shown(prompt.messages) != item.text:
+    if material is None or prompts.get((item.axis, item.prompt)) != item.text:
         return False
     now = {material.texts(model, item.prompt) for model in item.models if model in material.models}
     if item.base_answer is None:

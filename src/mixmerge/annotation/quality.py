@@ -11,7 +11,7 @@ from mixmerge.annotation.labels import Collected, Judged
 from mixmerge.annotation.task import KeyItem
 from mixmerge.evaluation.calibration.labels import Labels, decided
 from mixmerge.evaluation.calibration.material import NO_VERDICT, Material, numbered
-from mixmerge.evaluation.calibration.measures import alpha_for, statistic
+from mixmerge.evaluation.calibration.measures import alpha_for, coded, statistic
 from mixmerge.records import Axis, Outcome, RowModel
 from mixmerge.records.judge_card import Statistic
 from mixmerge.stats import agreement
@@ -119,7 +119,12 @@ def disagreements(found: Collected, materials: Sequence[Material]) -> Iterator[D
 
 def annotators(found: Collected, materials: Sequence[Material]) -> list[AnnotatorQuality]:
     """Return what is known of each annotator's care."""
-    return [_annotator(name, found, materials) for name in found.judged]
+    verdicts = {
+        (material.axis, model): decided(rows)
+        for material in materials
+        for model, rows in material.verdicts.items()
+    }
+    return [_annotator(name, found, verdicts) for name in found.judged]
 
 
 Key = tuple[str, str]
@@ -148,20 +153,13 @@ def _agreement(
     material: Material, part: str, rated: Mapping[Key, Mapping[str, Outcome]]
 ) -> Agreement:
     outcomes = material.question.outcomes
-    people = sorted({name for said in rated.values() for name in said})
-    codes = np.array(
-        [
-            [outcomes.index(said[name]) if name in said else NO_VERDICT for name in people]
-            for said in rated.values()
-        ],
-        dtype=np.intp,
-    )
+    codes = coded(list(rated.values()), outcomes)
     cluster_of = {prompt.id: prompt.cluster for prompt in material.prompts}
     clusters = numbered([cluster_of[prompt] for prompt, _ in rated])
     size = len(outcomes)
     pairs = agreement.coincidences(codes, size)
     kappa = float("nan")
-    if len(people) == 2:
+    if codes.shape[1] == 2:
         table = agreement.confusion(codes[:, 0], codes[:, 1], size).sum(axis=0)
         kappa = float(agreement.cohen_kappa(table))
     return Agreement(
@@ -175,7 +173,11 @@ def _agreement(
     )
 
 
-def _annotator(name: str, found: Collected, materials: Sequence[Material]) -> AnnotatorQuality:
+Said = Mapping[tuple[Axis, str], Mapping[str, Outcome | None]]
+"""The judge's outcomes, by axis and model and then by prompt."""
+
+
+def _annotator(name: str, found: Collected, verdicts: Said) -> AnnotatorQuality:
     rows = found.judged[name]
     items = [one for one in rows if one.item.kind == "item"]
     checks, practice = (
@@ -185,7 +187,7 @@ def _annotator(name: str, found: Collected, materials: Sequence[Material]) -> An
     timed = [(one, one.label.seconds) for one in items if one.label.seconds is not None]
     fast = [seconds < _readable(one) for one, seconds in timed]
     share = sum(fast) / len(fast) if fast else 0.0
-    drift = _drift(found.items(name), materials)
+    drift = _drift(found.items(name), verdicts)
     warnings = []
     if checks.count(False) > max(1, len(checks) // 4) or (checks and not any(checks)):
         warnings.append(f"failed {checks.count(False)} of {len(checks)} attention checks")
@@ -239,20 +241,15 @@ def _constant(name: str, found: Collected) -> Iterator[str]:
         yield f"chose answer {side} in {most} of {len(sides)} pairs, whose sides are random"
 
 
-def _drift(items: Sequence[Judged], materials: Sequence[Material]) -> Statistic | None:
+def _drift(items: Sequence[Judged], verdicts: Said) -> Statistic | None:
     """Return the slope of agreement with the judge over an annotator's labels, from 0 to 1."""
-    said = {
-        (material.axis, model): decided(rows)
-        for material in materials
-        for model, rows in material.verdicts.items()
-    }
-    verdicts = [said.get((one.item.axis, one.item.models[0]), {}) for one in items]
-    agreed = [
-        np.nan if (by := verdict.get(one.item.prompt)) is None else float(by == one.outcome)
-        for one, verdict in zip(items, verdicts, strict=True)
-    ]
     if not items:
         return None
+    said = [verdicts.get((one.item.axis, one.item.models[0]), {}) for one in items]
+    agreed = [
+        np.nan if (by := own.get(one.item.prompt)) is None else float(by == one.outcome)
+        for one, own in zip(items, said, strict=True)
+    ]
     place = np.array([one.place for one in items], dtype=np.float64)
     place /= max(1.0, place.max())
     clusters = numbered([one.item.prompt for one in items])

@@ -1,7 +1,5 @@
 """A task folder: the pages that people get, the key that they do not get, and their labels."""
 
-import hashlib
-import json
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
@@ -10,6 +8,7 @@ from pydantic import Field
 
 from mixmerge.errors import SpecError
 from mixmerge.files import read_json, read_rows
+from mixmerge.fingerprint import fingerprint
 from mixmerge.records import Axis, Outcome, Question, RowModel
 
 PAGES, LABELS = "pages", "labels"
@@ -54,7 +53,7 @@ class KeyItem(RowModel):
     @property
     def shown(self) -> str:
         """A hash of the texts, to which a label is bound."""
-        return hashlib.sha256(json.dumps(self.texts).encode()).hexdigest()[:16]
+        return fingerprint(self.texts)[:16]
 
 
 class GivenLabel(RowModel):

@@ -33,9 +33,8 @@ def extract(
     Every matrix of a linear layer gets the closest product of two factors to its change. What is
     lost is printed, and stands in OUT/mixmerge_adapter.json for each module.
     """
-    from mixmerge.cli.screen import bar
+    from mixmerge.cli.screen import bar, show_notes
     from mixmerge.merging.adapters.extract import extract as run
-    from mixmerge.yaml_file import one_line
 
     with bar("extract", unit="bytes") as progress:
         notes = run(
@@ -50,6 +49,5 @@ def extract(
             allow_pickle=allow_pickle,
             progress=progress,
         )
-    for note in notes:
-        typer.echo(f"note: {one_line(note)}", err=True)
+    show_notes(notes)
     typer.echo(f"adapter: {out}")

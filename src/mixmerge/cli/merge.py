@@ -72,10 +72,9 @@ def merge(
     when it is complete; after an interruption, the same command resumes after the last complete
     file.
     """
-    from mixmerge.cli.screen import bar
+    from mixmerge.cli.screen import bar, show_notes
     from mixmerge.execution.engines import helpers_by_name
     from mixmerge.merging.recipes.recipe_file import read_recipe, with_adapter
-    from mixmerge.yaml_file import one_line
 
     size = _bytes(shard_size)
     helpers = None if dry_run else helpers_by_name(engine)
@@ -105,8 +104,7 @@ def merge(
             helpers=helpers,
             progress=progress,
         )
-    for note in notes:
-        typer.echo(f"note: {one_line(note)}", err=True)
+    show_notes(notes)
     typer.echo(f"{'model' if read.adapter is None else 'adapter'}: {out}")
 
 

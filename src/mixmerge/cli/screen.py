@@ -2,11 +2,12 @@
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+import typer
 from rich.progress import (
     BarColumn,
     DownloadColumn,
@@ -25,6 +26,7 @@ from mixmerge.execution.status import counted, waiting_for
 from mixmerge.execution.step import Step
 from mixmerge.execution.store import ATTEMPT, LOG
 from mixmerge.progress import Progress as ProgressListener
+from mixmerge.yaml_file import one_line
 
 if TYPE_CHECKING:
     from mixmerge.evaluation.calls.spending import Spending
@@ -260,6 +262,12 @@ def log_tail(folder: Path, lines: int) -> list[str]:
     found = text.splitlines()
     begun = [place for place, line in enumerate(found) if line.startswith(ATTEMPT)]
     return found[begun[-1] + 1 if begun else 0 :][-lines:]
+
+
+def show_notes(notes: Iterable[str]) -> None:
+    """Print the notes of a command to the standard error, a line each."""
+    for note in notes:
+        typer.echo(f"note: {one_line(note)}", err=True)
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from mixmerge.records import Axis
 from mixmerge.records.advice import Advice, OpenQuestion, Priority
 from mixmerge.records.results import Results
 from mixmerge.stats.bootstrap import Floats
-from mixmerge.stats.proportions import t_quantile
+from mixmerge.stats.proportions import t_quantile, widening
 
 FACTORS = (1.5, 2.0, 3.0, 5.0)
 """How many times as much an axis may count: few, since a sentence must say it."""
@@ -148,8 +148,8 @@ class _Field:
         }
         fewest = min(self.clusters.values())
         # Any of the others could be chosen: Bonferroni's correction for as many looks.
-        self.quantile = t_quantile(fewest, max(1, len(self.names) - 1))
-        self._wider = self.quantile / t_quantile(fewest)
+        looks = max(1, len(self.names) - 1)
+        self.quantile, self._wider = t_quantile(fewest, looks), widening(fewest, looks)
         # Every part of the advice asks for the gains over the same few models.
         self.over = cache(self._over)
         """Return the gains of all candidates over one of them, adjusted for their number."""

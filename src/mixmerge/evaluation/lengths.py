@@ -22,7 +22,7 @@ from mixmerge.records.sweeps import (
 )
 from mixmerge.stats.estimate import Estimate
 from mixmerge.stats.paired import holm
-from mixmerge.stats.proportions import t_quantile
+from mixmerge.stats.proportions import widening
 
 Steps = tuple[int, int]
 
@@ -169,7 +169,7 @@ def _total(
     value = down = up = 0.0
     for axis, own in found.items():
         sign, share = pair.expected * infos[axis].sign, shares[axis]
-        wider = t_quantile(max(own.clusters, 2), pairs) / t_quantile(max(own.clusters, 2))
+        wider = widening(max(own.clusters, 2), pairs)
         middle, low, high = (sign * each for each in (own.value, own.low, own.high))
         value += share * middle
         down += (share * wider * (middle - min(low, high))) ** 2

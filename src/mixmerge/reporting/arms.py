@@ -211,14 +211,14 @@ def _difference_column(results: Results, axis: Axis) -> cells.Spec[ArmRow]:
     info = results.axes[axis]
 
     def cell(row: ArmRow) -> Cell:
-        from mixmerge.stats.proportions import t_quantile
+        from mixmerge.stats.proportions import widening
 
         found = results.contrast(row.model, row.baseline, axis)
         if found is None:
             return ABSENT
         ci = found.ci
         if ci:
-            wider = t_quantile(found.n, row.of) / t_quantile(found.n)
+            wider = widening(found.n, row.of)
             low, high = (found.difference + wider * (end - found.difference) for end in ci)
             ci = low, high
         return cells.difference(info, found.difference, ci)

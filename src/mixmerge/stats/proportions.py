@@ -96,6 +96,11 @@ def t_quantile(clusters: float, looks: int = 1) -> float:
     return float(stdtrit(clusters - 1, 1 - (1 - LEVEL) / 2 / looks))
 
 
+def widening(clusters: float, looks: int) -> float:
+    """Return how many times as wide intervals are that cover all of several looks together."""
+    return t_quantile(clusters, looks) / t_quantile(clusters)
+
+
 def _score_interval(rate: float, n: float, quantile: float) -> tuple[float, float]:
     square = quantile * quantile / n
     centre = (rate + square / 2) / (1 + square)

@@ -25,7 +25,7 @@ from mixmerge.evaluation.calibration.labels import CalibrateSpec
 from mixmerge.evaluation.calibration.material import Material
 from mixmerge.files import read_json, read_rows, write_json, write_rows
 from mixmerge.progress import Progress, silent
-from mixmerge.records import Axis, Item, Question, Response, RowModel, Verdict
+from mixmerge.records import Axis, Item, Question, RowModel, Verdict
 from mixmerge.records.judge_card import JudgeCard
 from mixmerge.records.results import read_results
 from mixmerge.spec_model import unknown_name
@@ -291,12 +291,6 @@ def _materials(run: Path | str, axes: Sequence[Axis], models: Sequence[str]) -> 
 
 def _material(kept: Outputs, axis: Axis, names: Sequence[str]) -> Material:
     spec = kept.study.evaluate.judged[axis]
-    files = {name: kept.answers(name, axis) for name in names}
-    answers = {
-        name: {row.prompt: row for row in read_rows(file, Response)}
-        for name, file in files.items()
-        if file is not None
-    }
     verdicts = {
         name: [row for rows in kept.read_verdicts(name, axis).values() for row in rows]
         for name in names
@@ -308,7 +302,7 @@ def _material(kept: Outputs, axis: Axis, names: Sequence[str]) -> Material:
         info=spec.info(primary=axis in kept.study.evaluate.deciding),
         judge=_Recorded(judge),
         prompts=kept.read_prompts(axis),
-        answers=answers,
+        answers={name: kept.read_responses(name, axis) for name in names},
         base=BASE,
         verdicts=verdicts,
         worth=spec.measure.worth,

@@ -181,9 +181,13 @@ class Study(SpecModel):
         The last step is left out if it is known only once the rows are: with ``epochs`` and a
         mixture in tokens, or rows that are dropped.
         """
-        found = {own.step: each for each, own in self.kept().items() if own.of == name}
+        checkpoint = self.checkpoints.get(name)
+        recipe = self.training.get(getattr(checkpoint, "train", ""))
+        if recipe is None or not recipe.keep_steps or isinstance(checkpoint, Kept):
+            return {}
         last = self.last_step(name)
-        return found | ({last: name} if found and last else {})
+        found = {step: f"{name}-{step}" for step in recipe.keep_steps}
+        return found | ({last: name} if last else {})
 
     def last_step(self, name: str) -> int | None:
         """Return the last step of a training, if it is known before the rows are made."""

@@ -366,10 +366,7 @@ def test_adapters_of_other_kinds_are_refused(
 @pytest.mark.parametrize(
     ("tensors", "message"),
     [
-        (
-            {"model.layers.0.up.lora_magnitude_vector": (8,)},
-            "`use_dora` is False, but",
-        ),
+        ({"model.layers.0.up.lora_magnitude_vector": (8,)}, "`use_dora` is False, but"),
         ({"model.layers.0.up.lora_other": (8,)}, "only LoRA on matrices and"),
         (
             {"model.embed_tokens.token_adapter.trainable_tokens_delta": (2, 4)},

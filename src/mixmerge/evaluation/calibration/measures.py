@@ -123,14 +123,22 @@ def _alpha_among(
     found: Evidence, rated: Sequence[Mapping[str, Outcome]], clusters: Sequence[str]
 ) -> Statistic | None:
     """Return alpha among the raters of some items, clustered by source prompt."""
-    people = sorted({who for row in rated for who in row})
-    if len(people) < 2:
+    codes, size = coded(rated, found.outcomes), len(found.outcomes)
+    if codes.shape[1] < 2:
         return None
-    known: dict[Outcome | None, int] = {word: code for code, word in enumerate(found.outcomes)}
-    codes = [[known.get(row.get(who), NO_VERDICT) for who in people] for row in rated]
-    size = len(found.outcomes)
-    tables = agreement.coincidences(np.array(codes, dtype=np.intp), size)
+    tables = agreement.coincidences(codes, size)
     return statistic(agreement.coefficient(tables, numbered(clusters), alpha_for(size)))
+
+
+def coded(rated: Sequence[Mapping[str, Outcome]], outcomes: Sequence[Outcome]) -> NDArray[np.intp]:
+    """Return the places of some items' ratings among the outcomes, shape (items, raters).
+
+    Raters are in the order of their names; `NO_VERDICT` stands where one did not rate an item.
+    """
+    people = sorted({who for row in rated for who in row})
+    known: dict[Outcome | None, int] = {word: code for code, word in enumerate(outcomes)}
+    codes = [[known.get(row.get(who), NO_VERDICT) for who in people] for row in rated]
+    return np.array(codes, dtype=np.intp).reshape(len(rated), len(people))
 
 
 def swap_consistency(found: Evidence) -> SwapConsistency | None:

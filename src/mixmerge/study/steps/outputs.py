@@ -27,9 +27,13 @@ class Outputs:
         return read_rows(file, Prompt) if file else []
 
     def read_answers(self, name: str, axis: Axis) -> dict[str, str]:
+        """Return the texts of a model's answers by prompt."""
+        return {prompt: row.text for prompt, row in self.read_responses(name, axis).items()}
+
+    def read_responses(self, name: str, axis: Axis) -> dict[str, Response]:
         """Return a model's answers by prompt."""
         file = self.answers(name, axis)
-        return {row.prompt: row.text for row in read_rows(file, Response)} if file else {}
+        return {row.prompt: row for row in read_rows(file, Response)} if file else {}
 
     def read_verdicts(self, name: str, axis: Axis) -> dict[str, list[Verdict]]:
         """Return the verdicts on a model's answers by prompt."""
