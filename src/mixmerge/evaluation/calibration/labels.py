@@ -138,7 +138,12 @@ def read_labels(
         ratings[row.judge] = row.outcome
     if not any(found.values()):
         raise DataError(f"{path}: at least one label is required (seen: 0).")
-    strata = {axis: _strata(drawn, by_axis[axis]) for axis, rated in found.items() if rated}
+    drawn_in = read_rows(drawn, Drawn) if drawn is not None else None
+    strata = {
+        axis: {} if drawn_in is None else _strata(drawn_in, str(drawn), by_axis[axis])
+        for axis, rated in found.items()
+        if rated
+    }
     return {
         axis: Labels(
             ", ".join(sorted({who for row in found[axis].values() for who in row})),
@@ -149,16 +154,13 @@ def read_labels(
     }
 
 
-def _strata(drawn: Path | None, material: "Material") -> dict[str, str]:
-    """Return the stratum of each prompt of an axis; nothing without a file."""
-    if drawn is None:
-        return {}
-    rows = [row for row in read_rows(drawn, Drawn) if row.axis == material.axis]
-    strata = {row.prompt: row.stratum for row in rows}
+def _strata(rows: Sequence[Drawn], where: str, material: "Material") -> dict[str, str]:
+    """Return the stratum of each prompt of an axis."""
+    strata = {row.prompt: row.stratum for row in rows if row.axis == material.axis}
     without = [prompt.id for prompt in material.prompts if prompt.id not in strata]
     if without:
         raise DataError(
-            f"{drawn}: every prompt of {material.axis} needs a stratum, also those without a "
+            f"{where}: every prompt of {material.axis} needs a stratum, also those without a "
             f"label ({len(without)} have none, e.g. {without[0]!r}). Use the file of the task "
             "that the labels are from."
         )
