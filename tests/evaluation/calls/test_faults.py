@@ -45,8 +45,9 @@ class ServerLog:
         self._path = path
 
     def events(self) -> list[tuple[str, str]]:
-        lines = self._path.read_text().splitlines() if self._path.exists() else []
-        return [(key, event) for key, event, _ in map(json.loads, lines)]
+        """Return the events of the whole lines: the server may be in the middle of the last one."""
+        whole = self._path.read_bytes().split(b"\n")[:-1] if self._path.exists() else []
+        return [(key, event) for key, event, _ in map(json.loads, whole)]
 
     def settled(self) -> list[tuple[str, str]]:
         """Return the events once the server is done with every call."""
@@ -92,11 +93,14 @@ class Life:
 def live(url: str, folder: Path, log: ServerLog, kill_after: int | None) -> Life:
     """Run the client to its end, or kill it once it has asked so many calls."""
     before, seen = journalled(folder), log.settled()
-    process = client(url, folder)
-    if kill_after is not None:
-        log.wait_for(sum(event == "asked" for _, event in seen) + kill_after)
-        process.kill()
-    code = process.wait(timeout=300)
+    with client(url, folder) as process:
+        try:
+            if kill_after is not None:
+                log.wait_for(sum(event == "asked" for _, event in seen) + kill_after)
+                process.kill()
+            code = process.wait(timeout=300)
+        finally:
+            process.kill()
     assert code == (0 if kill_after is None else -9)
     events = log.settled()[len(seen) :]
     return Life(before, journalled(folder), events, kill_after is not None)
