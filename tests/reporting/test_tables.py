@@ -7,7 +7,13 @@ from collections.abc import Callable
 import pytest
 
 from mixmerge.reporting.cells import Cell, Column, Table, to_csv, to_markdown
-from mixmerge.reporting.costs import cost_sentences, own_seconds, total_seconds
+from mixmerge.reporting.costs import (
+    cost_sentences,
+    kind_table,
+    model_table,
+    own_seconds,
+    total_seconds,
+)
 from mixmerge.reporting.input import ReportInput
 from mixmerge.reporting.tables import (
     all_tables,
@@ -140,6 +146,29 @@ def test_seconds_are_unknown_without_parents_or_records(study: ReportInput) -> N
     fewer = [step for step in study.steps if step.model != "sft-100"]
     assert total_seconds(study.model_copy(update={"steps": fewer}), "dpo-slerp") is None
     assert total_seconds(study.model_copy(update={"steps": fewer}), "dpo-15") is not None
+
+
+def test_gpu_hours_are_shown_where_there_were_gpus(study: ReportInput) -> None:
+    """Time of each step times its devices, parents included; no column in a study without them."""
+    assert "gpu_hours" not in {column.key for column in model_table(study).columns}
+    assert "gpu_hours" not in {column.key for column in kind_table(study.steps).columns}
+    steps = [
+        step.model_copy(update={"gpus": 8, "seconds": 900.0}) if step.kind == "train" else step
+        for step in study.steps
+    ]
+    given = study.model_copy(update={"steps": steps})
+    table = model_table(given)
+    place = [column.key for column in table.columns].index("gpu_hours")
+    shown = {row[0].text: row[place] for row in table.rows}
+    assert shown["sft-15"].value == pytest.approx(2)
+    assert shown["dpo-slerp"].value == pytest.approx(4 * 2)
+    assert shown["dpo-slerp"].text == "8"
+    assert "the devices that each was given" in table.caption
+    kinds = kind_table(steps)
+    hours = {row[0].text: row[2 + 1].text for row in kinds.rows}
+    trained = sum(step.kind == "train" for step in steps)
+    assert hours["train"] == f"{2 * trained:.3g}"
+    assert {hours[kind] for kind in hours if kind != "train"} == {"–"}
 
 
 def test_cost_sentence_compares_tokens(study: ReportInput) -> None:

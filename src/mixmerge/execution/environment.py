@@ -26,6 +26,10 @@ CORES = "MIXMERGE_CORES"
 """Environment variable of a step: how many threads it may use. Not set by SLURM, which gives every
 step the cores that it asks for."""
 
+GPUS = "MIXMERGE_GPUS"
+"""Environment variable of a step: how many devices it was given, on all its nodes together. A
+step's needs cannot say so: on a machine without devices, it runs without them."""
+
 RANK_OF_OURS = "MIXMERGE_RANK"
 """Environment variable of a step that an engine runs as several ranks. Without it, a launcher's
 variables such as ``RANK`` come from the user's shell and are not meant for the step."""

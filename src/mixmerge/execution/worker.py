@@ -23,7 +23,7 @@ from mixmerge.errors import (
 )
 from mixmerge.execution import store
 from mixmerge.execution.engine import LOST
-from mixmerge.execution.environment import RANK_OF_OURS, environment, forget_launcher
+from mixmerge.execution.environment import GPUS, RANK_OF_OURS, environment, forget_launcher
 from mixmerge.execution.step import Task
 from mixmerge.files import PARTIAL, explained_disk_errors, full_disk, is_full_disk, sync, write_json
 from mixmerge.progress import Progress, silent
@@ -129,6 +129,7 @@ def _run_alone(
             "started": begun,
             "seconds": round(time.monotonic() - start, 3),
             "attempts": attempt,
+            "gpus": int(os.environ.get(GPUS, "0")),
             # The highest peak of this process and of its children, not their sum.
             "peak_memory_mb": round(max(each.ru_maxrss for each in used) / 1024, 1),
             "argv": sys.argv,

@@ -1,6 +1,6 @@
-"""What mixing and merging cost, in training tokens and seconds."""
+"""What mixing and merging cost, in training tokens, seconds and GPU hours."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from mixmerge.records.results import Costs, Results, Stage
 from mixmerge.reporting import formats, models
@@ -30,6 +30,11 @@ def model_table(data: ReportInput) -> Table:
         "write an answer; a merge takes next to none. Time is that of the steps that made the "
         "model, on the machine of this run; measuring it is in the next table."
     )
+    if any(step.gpus for step in data.steps):
+        caption += (
+            " GPU hours are the time of these steps, parents included, times the devices that each "
+            "was given, whether it kept them busy or not."
+        )
     return tabulate(
         "costs",
         "Cost of each model",
@@ -49,6 +54,7 @@ def model_table(data: ReportInput) -> Table:
             numbers("flops", "FLOPs", lambda name: _flops(costs.get(name))),
             numbers("own_seconds", "Own time", lambda name: _seconds(own_seconds(data, name))),
             numbers("seconds", "Time with parents", lambda n: _seconds(total_seconds(data, n))),
+            numbers("gpu_hours", "GPU hours", lambda name: _hours(gpu_hours(data, name))),
         ),
         (models.mark(results, name) for name in names),
     )
@@ -77,6 +83,11 @@ def kind_table(steps: Sequence[StepCost]) -> Table:
             words("kind", "Kind of step", str),
             counts("steps", "Steps", lambda kind: len(by_kind[kind])),
             numbers("seconds", "Time", seconds),
+            numbers(
+                "gpu_hours",
+                "GPU hours",
+                lambda kind: _hours(sum(map(_step_gpu_hours, by_kind[kind]))),
+            ),
             counts("tokens", "Tokens", tokens),
         ),
     )
@@ -84,8 +95,7 @@ def kind_table(steps: Sequence[StepCost]) -> Table:
 
 def own_seconds(data: ReportInput, name: str) -> float | None:
     """Return the seconds of the steps that made a model; None if no step is recorded."""
-    own = [step.seconds for step in data.steps if step.model == name and step.kind in _MAKING]
-    return sum(own) if own else None
+    return _own(data, name, _step_seconds)
 
 
 def total_seconds(data: ReportInput, name: str) -> float | None:
@@ -93,6 +103,31 @@ def total_seconds(data: ReportInput, name: str) -> float | None:
 
     None where the parents are not known or an ancestor has no recorded step.
     """
+    return _with_parents(data, name, _step_seconds)
+
+
+def gpu_hours(data: ReportInput, name: str) -> float | None:
+    """Return the GPU hours of a model and all its ancestors, each counted once.
+
+    None where the parents are not known or an ancestor has no recorded step.
+    """
+    return _with_parents(data, name, _step_gpu_hours)
+
+
+def _step_seconds(step: StepCost) -> float:
+    return step.seconds
+
+
+def _step_gpu_hours(step: StepCost) -> float:
+    return step.gpus * step.seconds / 3600
+
+
+def _own(data: ReportInput, name: str, cost: Callable[[StepCost], float]) -> float | None:
+    own = [cost(step) for step in data.steps if step.model == name and step.kind in _MAKING]
+    return sum(own) if own else None
+
+
+def _with_parents(data: ReportInput, name: str, cost: Callable[[StepCost], float]) -> float | None:
     if name not in data.parents:
         return None
     family, todo = set[str](), [name]
@@ -101,13 +136,20 @@ def total_seconds(data: ReportInput, name: str) -> float | None:
         if model not in family:
             family.add(model)
             todo += data.parents.get(model, [])
-    seconds = [own_seconds(data, model) for model in sorted(family - {data.results.base})]
-    known = [value for value in seconds if value is not None]
-    return sum(known) if len(known) == len(seconds) else None
+    costs = [_own(data, model, cost) for model in sorted(family - {data.results.base})]
+    known = [value for value in costs if value is not None]
+    return sum(known) if len(known) == len(costs) else None
 
 
 def _seconds(value: float | None) -> Cell:
     return ABSENT if value is None else Cell(formats.duration(value), value)
+
+
+def _hours(value: float | None) -> Cell:
+    """Show GPU hours; a study without GPUs has no column of them."""
+    if not value:
+        return ABSENT
+    return Cell(f"{value:.3g}" if value < 1000 else formats.count(round(value)), value)
 
 
 def _flops(cost: Costs | None) -> Cell:

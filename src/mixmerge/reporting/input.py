@@ -18,6 +18,8 @@ class StepCost(RowModel):
     """The model that the step made or measured; None for a step shared by several. What teachers
     answered for several models has a name of its own, which is among the parents of each."""
     seconds: float = Field(ge=0)
+    gpus: int = Field(0, ge=0)
+    """Devices that the step was given, on all its nodes together."""
     tokens: int | None = Field(None, ge=0)
     """Tokens trained on or generated; None for other steps."""
     notes: list[str] = Field(default_factory=list)

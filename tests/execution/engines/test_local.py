@@ -137,6 +137,19 @@ def test_a_step_gets_devices_of_the_user(tmp_path: Path, toy: str) -> None:
     records = [next(tmp_path.glob(f"run/limits/{name}-*/record.json")) for name in "abc"]
     seen = [read_json(record)["facts"]["CUDA_VISIBLE_DEVICES"] for record in records]
     assert seen == ["GPU-b", "7", "GPU-b,7"]
+    assert [read_json(record)["gpus"] for record in records] == [1, 1, 2]
+
+
+def test_a_record_counts_the_devices_that_were_there(tmp_path: Path, toy: str) -> None:
+    """A step that asks for four of one device is recorded with one, and on a machine without: 0."""
+    store = Store(tmp_path / "run")
+    for name, there in {"one": ["0"], "none": []}.items():
+        step = Step("limits", name, {})
+        engine = LocalEngine(toy, cpus=1, gpus=there)
+        folder = store.place(step, store.key(step, {}), {})
+        finish(engine, folder, Needs(gpus=4))
+        engine.close()
+        assert read_json(folder / "record.json")["gpus"] == len(there)
 
 
 def test_memory_is_counted(tmp_path: Path, toy: str) -> None:

@@ -131,7 +131,9 @@ def test_a_step_knows_its_cores(tmp_path: Path, engine: RayEngine) -> None:
         folder = placed(tmp_path, "limits", f"a{asked}")
         assert ended(engine, engine.start(folder, Needs(cpus=asked))) == 0
         cores[asked] = read_json(folder / RECORD)["facts"]["MIXMERGE_CORES"]
+        assert read_json(folder / RECORD)["gpus"] == 0
     assert cores == {1: "1", 2: "2", 8: "2"}
+    assert engine._variables({"num_cpus": 1.0, "num_gpus": 4.0})["MIXMERGE_GPUS"] == "4"
 
 
 def test_a_lost_worker_takes_its_step_with_it(tmp_path: Path, engine: RayEngine) -> None:

@@ -181,15 +181,26 @@ def test_a_job_whose_time_is_over_goes_on(tmp_path: Path, toy_step: tuple[str, .
 
 
 @pytest.mark.slow
-def test_ranks_are_tasks_of_one_job(tmp_path: Path, toy_step: tuple[str, ...]) -> None:
+def test_ranks_are_tasks_of_one_job(
+    tmp_path: Path, toy_step: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A step of two nodes is two processes that know of each other; the first writes the record."""
+    monkeypatch.setattr(SlurmSpec, "gpus_given", lambda _, needs: 4 * needs.nodes)
     store, step = Store(tmp_path / "run"), Step("ranks", "both")
     folder = store.place(step, store.key(step, {}), {})
     engine = SlurmEngine(HERE, toy_step)
     handle = engine.start(folder, Needs(nodes=2))
     assert ended(engine, handle) == 0
     assert (folder / "rank-0.txt").read_text() == (folder / "rank-1.txt").read_text() == "0 1"
-    assert (folder / RECORD).is_file()
+    assert read_json(folder / RECORD)["gpus"] == 8
+
+
+def test_devices_are_counted_on_all_nodes() -> None:
+    """Those of every node, no more than the partition has; jobs on this machine have none."""
+    needs = Needs(gpus=4, nodes=2)
+    assert SlurmSpec().gpus_given(needs) == 8
+    assert SlurmSpec(gpus=1).gpus_given(needs) == 2
+    assert SlurmSpec().gpus_given(Needs()) == HERE.gpus_given(needs) == 0
 
 
 def test_this_machine_takes_a_job_for_each_core(

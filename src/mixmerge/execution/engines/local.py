@@ -22,7 +22,7 @@ from typing import Any
 
 from mixmerge.errors import MixmergeError
 from mixmerge.execution.engine import LOST, EngineSpec
-from mixmerge.execution.environment import CORES, ONE_THREAD, environment
+from mixmerge.execution.environment import CORES, GPUS, ONE_THREAD, environment
 from mixmerge.execution.step import Needs
 from mixmerge.execution.store import log_to
 from mixmerge.execution.worker import handlers_from, run_group, write_failure
@@ -93,7 +93,7 @@ class LocalEngine:
         """Start the step in a folder; its output goes to the log there."""
         count = self._share(needs)
         devices, self._devices = tuple(self._devices[:count]), self._devices[count:]
-        limits = {CORES: str(min(needs.cpus, self._cpus))}
+        limits = {CORES: str(min(needs.cpus, self._cpus)), GPUS: str(count)}
         if devices:
             limits["CUDA_VISIBLE_DEVICES"] = ",".join(devices)
         arguments = (self._entry, str(folder), limits, environment())

@@ -18,7 +18,7 @@ from typing import Any
 from mixmerge.errors import ResourceError
 from mixmerge.execution.child import STEP_COMMAND, child_command, run_child, wait_for
 from mixmerge.execution.engine import HELPERS, LOST, EngineSpec
-from mixmerge.execution.environment import CORES
+from mixmerge.execution.environment import CORES, GPUS
 from mixmerge.execution.step import Needs
 from mixmerge.execution.store import FAILURE, JOB, LOG
 from mixmerge.files import read_object, write_json
@@ -107,7 +107,8 @@ class RayEngine:
         return {"num_cpus": min(needs.cpus, most or needs.cpus), "num_gpus": gpus}
 
     def _variables(self, asked: Mapping[str, float]) -> dict[str, str]:
-        return {**self._environment, CORES: str(int(asked["num_cpus"]))}
+        given = {CORES: str(int(asked["num_cpus"])), GPUS: str(int(asked["num_gpus"]))}
+        return {**self._environment, **given}
 
     def _start_group(self, folder: Path, asked: dict[str, float]) -> _Started:
         from ray.util.placement_group import placement_group
@@ -233,7 +234,11 @@ def train_on_nodes(
     each = _more_than_none(CPU=max(1.0, asked["num_cpus"] // needs.processes), GPU=gpus)
     trainer = TorchTrainer(
         rank,
-        train_loop_config={"command": list(command), "folder": folder},
+        train_loop_config={
+            "command": list(command),
+            "folder": folder,
+            "gpus": int(asked["num_gpus"]) * needs.nodes,
+        },
         # Only for Ray's rendezvous; the step creates its own process group.
         torch_config=TorchConfig(backend="gloo"),
         scaling_config=ScalingConfig(
@@ -262,7 +267,7 @@ def rank(config: dict[str, Any]) -> None:
             free.bind(("", 0))
             ports = [free.getsockname()[1]]
     dist.broadcast_object_list(ports)
-    environment = {"MASTER_PORT": str(ports[0])}
+    environment = {"MASTER_PORT": str(ports[0]), GPUS: str(config["gpus"])}
     code = run_child(config["command"], config["folder"], environment, rank=True)
     if code:
         raise RuntimeError(f"the step ended with exit code {code}")

@@ -22,6 +22,7 @@ from mixmerge.errors import ResourceError
 from mixmerge.execution.child import STEP_COMMAND, run_child
 from mixmerge.execution.engine import LOST, EngineSpec
 from mixmerge.execution.engines import slurm_queue
+from mixmerge.execution.environment import GPUS
 from mixmerge.execution.step import Needs
 from mixmerge.execution.store import FAILURE, JOB
 from mixmerge.files import read_object, write_json
@@ -73,13 +74,17 @@ class SlurmSpec(EngineSpec):
         """Return an engine whose jobs run ``mixmerge step``."""
         return SlurmEngine(self)
 
+    def gpus_given(self, needs: Needs) -> int:
+        """Return how many devices a step is given on all its nodes; ``local`` knows of none."""
+        return 0 if self.cluster == "local" else self._gpus_per_node(needs) * needs.nodes
+
     def parameters(self, needs: Needs) -> dict[str, Any]:
         """Return the parameters of submitit's executor for a step.
 
         On one node: one task with all cores and devices, in which a training starts torchrun. On
         several nodes: one task per process, without torchrun.
         """
-        gpus = needs.gpus if self.gpus is None else min(needs.gpus, self.gpus)
+        gpus = self._gpus_per_node(needs)
         per_node = needs.processes if needs.nodes > 1 else 1
         asked: dict[str, Any] = {"timeout_min": self.minutes, "name": "mixmerge"}
         if self.cluster == "local":
@@ -101,6 +106,9 @@ class SlurmSpec(EngineSpec):
         }
         return {name: value for name, value in asked.items() if value is not None}
 
+    def _gpus_per_node(self, needs: Needs) -> int:
+        return needs.gpus if self.gpus is None else min(needs.gpus, self.gpus)
+
 
 @dataclass(frozen=True)
 class StepCommand:
@@ -110,6 +118,8 @@ class StepCommand:
     folder: str
     distributed: bool = False
     """Whether this is one of several ranks that the job has started."""
+    gpus: int = 0
+    """Devices of the job, on all its nodes together."""
 
     def __call__(self) -> int:
         """Run the step and return its exit code; leave no result if the job itself is being ended.
@@ -124,7 +134,7 @@ class StepCommand:
 
             ranks = submitit.helpers.TorchDistributedEnvironment()
             ranks.export(set_cuda_visible_devices=False)
-        code = run_child(self.command, self.folder, rank=self.distributed)
+        code = run_child(self.command, self.folder, {GPUS: str(self.gpus)}, rank=self.distributed)
         if code < 0:
             time.sleep(_SIGNALS_SECONDS)
         # The other ranks wait for this one, so its failure must end the job.
@@ -271,9 +281,10 @@ class SlurmEngine:
 
     def _submit(self, needs: Needs, members: Sequence[_Queued]) -> None:
         executor = self._executor(members[0].folder, needs)
+        several, gpus = needs.nodes > 1, self._spec.gpus_given(needs)
         with executor.batch():
             jobs = [
-                executor.submit(StepCommand(self._command, str(queued.folder), needs.nodes > 1))
+                executor.submit(StepCommand(self._command, str(queued.folder), several, gpus))
                 for queued in members
             ]
         for queued, job in zip(members, jobs, strict=True):

@@ -181,6 +181,7 @@ def _cost(record: Mapping[str, Any]) -> StepCost:
         kind=record["kind"],
         model=record["name"] if is_model else shared,
         seconds=record["seconds"],
+        gpus=record.get("gpus", 0),  # absent from records of earlier versions
         # A kept step's tokens are the training's.
         tokens=record["facts"].get("tokens") if record["kind"] != KeptModel.kind else None,
         notes=record["facts"].get("notes", []),
