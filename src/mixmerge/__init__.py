@@ -15,14 +15,13 @@ if TYPE_CHECKING:
     from mixmerge.execution.status import status
     from mixmerge.merging.adapters.extract import extract
     from mixmerge.merging.engine import merge
-    from mixmerge.merging.inspection.inspect import inspect
     from mixmerge.study.adopt import adopt
     from mixmerge.study.annotate import annotate_plan, annotate_read, annotate_serve
     from mixmerge.study.doctor import doctor
     from mixmerge.study.explain import explain as plan
     from mixmerge.study.export import export
     from mixmerge.study.run import demo, evaluate, report, run
-    from mixmerge.study.standalone import mix, train
+    from mixmerge.study.standalone import inspect, mix, train
     from mixmerge.study.starter.write import init
 
 __version__ = "0.1.0"
@@ -61,7 +60,7 @@ _WHERE = {
     "export": ("mixmerge.study.export", "export"),
     "extract": ("mixmerge.merging.adapters.extract", "extract"),
     "init": ("mixmerge.study.starter.write", "init"),
-    "inspect": ("mixmerge.merging.inspection.inspect", "inspect"),
+    "inspect": ("mixmerge.study.standalone", "inspect"),
     "merge": ("mixmerge.merging.engine", "merge"),
     "mix": ("mixmerge.study.standalone", "mix"),
     "plan": ("mixmerge.study.explain", "explain"),

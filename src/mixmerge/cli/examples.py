@@ -45,7 +45,10 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "mixmerge annotate read labels",
         "mixmerge annotate read labels labels-anna.json labels-ben.json",
     ),
-    "inspect": ("mixmerge inspect ./model-a ./model-b --base ./base",),
+    "inspect": (
+        "mixmerge inspect ./model-a ./model-b --base ./base",
+        "mixmerge inspect ./model-a ./model-b --base ./base --prompts prompts.jsonl",
+    ),
 }
 """By command, the most common first."""
 

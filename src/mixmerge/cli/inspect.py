@@ -24,6 +24,13 @@ def inspect(
     headers_only: Annotated[
         bool, typer.Option("--headers-only", help="Read only headers, no weights; fast.")
     ] = False,
+    prompts: Annotated[
+        Path | None,
+        typer.Option(help="Run the models on these prompts (no labels) and compare them."),
+    ] = None,
+    limit: Annotated[
+        int, typer.Option(min=10, help="The most prompts to read, spread over the file.")
+    ] = 100,
     figure: Annotated[
         Path | None, typer.Option(help="Draw the comparison by layer: .png, .svg or .pdf.")
     ] = None,
@@ -38,13 +45,15 @@ def inspect(
     The exit code is 2 when the models cannot be merged.
     """
     from mixmerge.cli.screen import bar
-    from mixmerge.merging.inspection.inspect import inspect as run
+    from mixmerge.study.standalone import inspect as run
 
     with bar("inspect", unit="bytes") as progress:
         inspection = run(
             models,
             base=base,
             headers_only=headers_only,
+            prompts=prompts,
+            limit=limit,
             figure=figure,
             allow_pickle=allow_pickle,
             threads=threads,

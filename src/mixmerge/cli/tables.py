@@ -14,6 +14,7 @@ from mixmerge.merging.inspection.result import (
     Part,
 )
 from mixmerge.merging.models.layout import place
+from mixmerge.records.behaviour import Behaviour
 
 _RELATIONS = {"sibling": "green", "cousin": "yellow", "stranger": "red"}
 
@@ -36,6 +37,9 @@ def inspection_tables(inspection: Inspection) -> list[RenderableType]:
                 title = "Between the changes (by layer: --figure, --json)"
             shown += [Text(title), _interference_table(comparison)]
         shown += [Text("How the models are related"), _relatedness_table(comparison)]
+    if inspection.behaviour is not None:
+        title = f"What they are about to answer to {inspection.behaviour.prompts} prompts"
+        shown += [Text(title), _behaviour_table(inspection.behaviour)]
     return shown
 
 
@@ -69,6 +73,21 @@ def _models_table(inspection: Inspection) -> Table:
     }
     for label, values in rows.items():
         table.add_row(label, *(Text(value) for value in values))
+    return table
+
+
+def _behaviour_table(behaviour: Behaviour) -> Table:
+    """Return one row per pair of models."""
+    table = _table("", "KL, nats", "same token", "CKA", "cosine of the changes")
+    for pair in behaviour.agreements:
+        cosine = "–" if pair.change_cosine is None else f"{pair.change_cosine:+.3f}"
+        table.add_row(
+            Text(f"{pair.first} · {pair.second}"),
+            f"{pair.kl:.4g}",
+            f"{pair.same_token:.0%}",
+            f"{pair.cka:.3f}",
+            cosine,
+        )
     return table
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from mixmerge import json_text
@@ -13,6 +14,9 @@ from mixmerge.records import Prompt
 from mixmerge.records.turns import PROMPTS, columns_of_prompt, from_text, joined, read_turns
 from mixmerge.spec_model import shown
 from mixmerge.yaml_file import one_line
+
+UNKNOWN = "und"
+"""The language of a prompt that does not say it (ISO 639-3)."""
 
 
 def load_prompts(spec: PromptSetSpec, languages: Sequence[str]) -> list[Prompt]:
@@ -30,6 +34,17 @@ def load_prompts(spec: PromptSetSpec, languages: Sequence[str]) -> list[Prompt]:
     files = ", ".join(str(path) for _, path in spec.paths())
     check_prompts(prompts, languages, spec.set or spec.hub or files)
     return prompts
+
+
+def spread_prompts(file: Path, limit: int) -> list[Prompt]:
+    """Return at most ``limit`` prompts of a file, at equal distances, in any language.
+
+    Raises:
+        DataError: a row is invalid, with its line.
+    """
+    prompts = [*_any_rows(PromptSetSpec(files=file), [UNKNOWN])]
+    count = min(limit, len(prompts))
+    return [prompts[place * len(prompts) // count] for place in range(count)]
 
 
 def check_prompts(prompts: Sequence[Prompt], languages: Iterable[str], name: str) -> None:

@@ -1,18 +1,21 @@
-"""Mix data or train one checkpoint without a study: ``mixmerge mix`` and ``mixmerge train``.
+"""Use a part without a study: ``mixmerge mix``, ``mixmerge train`` and ``mixmerge inspect``.
 
 A specification is a YAML file, or the object that such a file is read into. Paths in it are
 relative to the working directory.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import BaseModel
 
+from mixmerge.errors import SpecError
 from mixmerge.progress import Progress, silent
 from mixmerge.study.spec_file import read_spec
 
 if TYPE_CHECKING:
+    from mixmerge.merging.inspection.result import Inspection
     from mixmerge.mixing.manifest import Manifest
     from mixmerge.mixing.spec import MixSpec
     from mixmerge.training.report import TrainReport
@@ -61,6 +64,76 @@ def train(
         teachers=job.teachers,
         progress=progress,
     )
+
+
+def inspect(
+    models: Sequence[str | Path],
+    *,
+    base: str | Path | None = None,
+    headers_only: bool = False,
+    prompts: Path | None = None,
+    limit: int = 100,
+    figure: Path | None = None,
+    allow_pickle: bool = False,
+    threads: int | None = None,
+    progress: Progress = silent,
+) -> "Inspection":
+    """Report what models contain, how they differ, and why they cannot be merged, if so.
+
+    Weights are compared by `mixmerge.merging.inspection.inspect.inspect`, which explains the other
+    arguments. With prompts, the models are run, too, and compared by what they are about to answer
+    (see `mixmerge.evaluation.behaviour.measure_behaviour`).
+
+    Args:
+        models: one or more folders, hub names, or ``MODEL+ADAPTER``, as in a recipe.
+        base: the model they were trained from, if any.
+        headers_only: read headers, configurations and tokenizers, but no weights.
+        prompts: a file of prompts, as for an axis of a study; needs no answers and no labels.
+        limit: the most prompts to read, taken at equal distances from the whole file.
+        figure: draw the comparison by layer into this file (.png, .svg or .pdf).
+        allow_pickle: also read ``.bin`` and ``.pt`` weights (data only, no code).
+        threads: number of threads for the weights; None: one per processor.
+        progress: called with the bytes or prompts read.
+
+    Raises:
+        UserError: a model, the prompts or ``figure`` do not allow it.
+    """
+    from mixmerge.merging.inspection.inspect import inspect as run
+
+    found = run(
+        models,
+        base=base,
+        headers_only=headers_only,
+        figure=figure,
+        allow_pickle=allow_pickle,
+        threads=threads,
+        progress=progress,
+    )
+    if prompts is None:
+        return found
+
+    from mixmerge.evaluation.behaviour import measure_behaviour
+    from mixmerge.evaluation.prompts import spread_prompts
+    from mixmerge.merging.models.references import locate, parse
+
+    if found.vocabularies:
+        other = found.vocabularies[0].second
+        raise SpecError(
+            f"`--prompts` compares the probabilities of tokens, and {other} has other tokens than "
+            f"{found.models[0].name}. Leave `--prompts` out, or leave that model out."
+        )
+    folders = {}
+    for model in found.models:
+        name, adapter = parse(model.reference)
+        if adapter is not None:
+            raise SpecError(
+                f"`--prompts` runs whole models, and {model.reference} is one with an adapter. "
+                "Merge the adapter into it first: `mixmerge merge` with this one model."
+            )
+        folders[model.name] = locate(name)
+    asked = spread_prompts(Path(prompts), limit)
+    measured = measure_behaviour(folders, asked, base=found.base, progress=progress)
+    return found.model_copy(update={"behaviour": measured})
 
 
 def _read(spec: Path | str | Spec, kind: type[Spec]) -> Spec:

@@ -7,6 +7,7 @@ that did not change has no direction, so its change has no cosine with another's
 from typing import Literal
 
 from mixmerge.records import RowModel
+from mixmerge.records.behaviour import Behaviour
 
 SIBLING = 0.99
 """Least cosine of siblings: they differ by at most 14 % of the weights' norm."""
@@ -151,6 +152,8 @@ class Inspection(RowModel):
     """The first model against each with another tokenizer."""
     comparison: Comparison | None
     """None: one model, headers only, or no tensor in common."""
+    behaviour: Behaviour | None = None
+    """How alike the models answer; None: there were no prompts."""
     problems: tuple[str, ...]
     """One sentence per tensor or file that does not fit; empty: they can be merged."""
     notes: tuple[str, ...]
