@@ -88,7 +88,7 @@ def development_prompts(run: SeedRun) -> list[Prompt]:
     """Return prompts of the selection, at equal distances, as many of each axis."""
     chosen = []
     for axis in ("general", "safety"):
-        file = run.folders[f"prompts/{axis}@selection"] / "prompts.jsonl"
+        file = run.folders[f"prompts/{axis}@selection"] / "rows.jsonl"
         rows = [*read_rows(file, Prompt)]
         half = PROMPTS // 2
         chosen.append([rows[place * len(rows) // half] for place in range(half)])

@@ -10,6 +10,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+import mixmerge
 from mixmerge.cli.main import exit_code
 from mixmerge.merging.inspection.figure import draw
 from mixmerge.merging.inspection.inspect import inspect
@@ -212,6 +213,6 @@ def test_the_commands_and_the_functions_arguments_agree() -> None:
 
     from mixmerge.cli.inspect import inspect as command
 
-    assert set(signature(command).parameters) - {"json"} == set(signature(inspect).parameters) - {
-        "progress"
-    }
+    assert set(signature(command).parameters) - {"json"} == set(
+        signature(mixmerge.inspect).parameters
+    ) - {"progress"}

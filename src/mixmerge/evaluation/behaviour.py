@@ -121,10 +121,10 @@ def divergence(p: np.ndarray, q: np.ndarray) -> float:
         p: natural logarithms of probabilities, (rows, tokens).
         q: the same for another model.
     """
-    first, second = np.exp(p, dtype=np.float64), np.exp(q, dtype=np.float64)
-    # A token that is impossible for both has the difference -inf - -inf, and adds nothing.
-    difference = np.where(p == q, 0.0, p.astype(np.float64) - q)
-    return float(((first - second) * difference).sum(-1).mean() / 2)
+    p, q = p.astype(np.float64), q.astype(np.float64)
+    # A token that is impossible for both has no difference of logarithms, and adds nothing.
+    difference = np.subtract(p, q, where=p != q, out=np.zeros_like(p))
+    return float(((np.exp(p) - np.exp(q)) * difference).sum(-1).mean() / 2)
 
 
 def unbiased_cka(x: np.ndarray, y: np.ndarray) -> float:
