@@ -173,7 +173,8 @@ def main() -> None:
     if len({pair.seed for pair in found}) < 2:
         sys.exit(f"{asked.root}: pairs of at least two seeds are needed (seen: {len(found)}).")
     show(asked.docs, "forecasts", table(found))
-    show(asked.docs, "forecast-pairs", list_of(found))
+    show(asked.docs, "forecasts-one-base", table([pair for pair in found if pair.where != "cliff"]))
+    print(list_of(found))
 
 
 if __name__ == "__main__":
