@@ -17,7 +17,12 @@ if TYPE_CHECKING:
     from mixmerge.merging.engine import merge
     from mixmerge.merging.inspection.inspect import inspect
     from mixmerge.study.adopt import adopt
-    from mixmerge.study.annotate import annotate_plan, annotate_read, annotate_serve
+    from mixmerge.study.annotate import (
+        annotate_adjudicate,
+        annotate_plan,
+        annotate_read,
+        annotate_serve,
+    )
     from mixmerge.study.doctor import doctor
     from mixmerge.study.explain import explain as plan
     from mixmerge.study.export import export
@@ -29,6 +34,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "adopt",
+    "annotate_adjudicate",
     "annotate_plan",
     "annotate_read",
     "annotate_serve",
@@ -51,6 +57,7 @@ __all__ = [
 
 _WHERE = {
     "adopt": ("mixmerge.study.adopt", "adopt"),
+    "annotate_adjudicate": ("mixmerge.study.annotate", "annotate_adjudicate"),
     "annotate_plan": ("mixmerge.study.annotate", "annotate_plan"),
     "annotate_read": ("mixmerge.study.annotate", "annotate_read"),
     "annotate_serve": ("mixmerge.study.annotate", "annotate_serve"),

@@ -8,12 +8,21 @@ import pytest
 from tests.annotation.conftest import RARE, material
 from tests.evaluation.calibration.conftest import make_prompts
 
-from mixmerge.annotation.draw import Judged, Stratum, allocate, half_width, strata
+from mixmerge.annotation.draw import Judged, Stratum, allocate, strata
+from mixmerge.annotation.sizes import Draw
 from mixmerge.errors import SpecError
 
 
 def stratum(share: float, deviation: float, prompts: int = 1000, cost: float = 1) -> Stratum:
-    return Stratum("harm", "any", make_prompts(prompts // 2), share, deviation, cost)
+    every, truth = make_prompts(prompts // 2), np.array([0.5, 0.5])
+    return Stratum("harm", "any", every, share, deviation, cost, truth)
+
+
+def width(found: list[Stratum], counts: list[int]) -> float:
+    """Return the half-width of the corrected interval, apart from the sampling of prompts."""
+    half = Draw(found, counts, {"harm": 0.0}).half_width()["harm"]
+    assert half is not None
+    return half
 
 
 def test_labels_go_where_they_shrink_the_interval_most() -> None:
@@ -29,11 +38,11 @@ def test_no_other_allocation_is_better() -> None:
     """Moving a label from one stratum to another widens the interval."""
     found = [stratum(0.2, 0.5), stratum(0.5, 0.2), stratum(0.3, 0.35)]
     counts = allocate(found, 120)
-    best = half_width(found, counts)["harm"]
+    best = width(found, counts)
     for giver in range(3):
         for taker in range(3):
             moved = [n - 3 * (i == giver) + 3 * (i == taker) for i, n in enumerate(counts)]
-            assert half_width(found, moved)["harm"] >= best - 1e-5
+            assert width(found, moved) >= best - 1e-5
 
 
 def test_a_small_stratum_is_labelled_whole_and_the_rest_goes_elsewhere() -> None:

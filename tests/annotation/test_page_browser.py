@@ -13,8 +13,8 @@ from playwright.sync_api import Browser, Page, expect
 from tests.annotation.conftest import HOSTILE, MODELS, Make, material
 from tests.browsers import NEEDS_CHROMIUM, Visit, chromium, contrast_ratio
 
+from mixmerge.annotation.items import ExtraItem
 from mixmerge.annotation.labels import collect
-from mixmerge.annotation.plan import ExtraItem
 from mixmerge.annotation.task import KEY, LABELS, PAGES, KeyItem, read_task
 from mixmerge.durable import read_log
 from mixmerge.files import read_rows

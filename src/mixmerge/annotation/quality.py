@@ -62,25 +62,25 @@ class AnnotatorQuality(RowModel):
 
 
 class Disagreement(RowModel):
-    """An answer on which annotators differ, for a third person."""
+    """An answer on which annotators differ."""
 
     axis: Axis
     prompt: str
     language: str
     models: tuple[str, ...]
     said: dict[str, Outcome]
-
-    @property
-    def majority(self) -> Outcome | None:
-        """What more than half of them said."""
-        return Labels("", {("", ""): self.said}).truth(("", ""))
+    majority: Outcome | None
+    """What more than half of them said."""
 
 
 def agreements(found: Collected, materials: Sequence[Material]) -> list[Agreement]:
-    """Return the agreement on each axis: of all, by language, and of each pair of annotators."""
+    """Return the agreement on each axis: of all, by language, and of each pair of annotators.
+
+    Adjudicators are left out: they see only the answers on which others differ.
+    """
     made = []
     for material in materials:
-        rated = _ratings(found, material.axis)
+        rated = _ratings(found, material.axis, adjudicators=False)
         several = {key: said for key, said in rated.items() if len(said) > 1}
         if not several:
             continue
@@ -104,8 +104,9 @@ def agreements(found: Collected, materials: Sequence[Material]) -> list[Agreemen
 def disagreements(found: Collected, materials: Sequence[Material]) -> Iterator[Disagreement]:
     """Yield the answers that annotators label differently."""
     for material in materials:
-        items = _items(found, material.axis)
-        for key, said in _ratings(found, material.axis).items():
+        items, rated = _items(found, material.axis), _ratings(found, material.axis)
+        labels = Labels("", rated)
+        for key, said in rated.items():
             if len(set(said.values())) > 1:
                 item = items[key]
                 yield Disagreement(
@@ -114,6 +115,7 @@ def disagreements(found: Collected, materials: Sequence[Material]) -> Iterator[D
                     language=item.language,
                     models=item.models,
                     said=said,
+                    majority=labels.truth(key),
                 )
 
 
@@ -140,11 +142,14 @@ def _items(found: Collected, axis: Axis) -> dict[Key, KeyItem]:
     }
 
 
-def _ratings(found: Collected, axis: Axis) -> dict[Key, dict[str, Outcome]]:
+def _ratings(
+    found: Collected, axis: Axis, *, adjudicators: bool = True
+) -> dict[Key, dict[str, Outcome]]:
     rated: dict[Key, dict[str, Outcome]] = defaultdict(dict)
     for name in found.judged:
         for one in found.items(name):
-            if one.item.axis == axis and one.outcome:
+            wanted = adjudicators or not one.item.adjudicates
+            if one.item.axis == axis and one.outcome and wanted:
                 rated[one.item.prompt, one.item.models[0]][name] = one.outcome
     return rated
 
