@@ -156,6 +156,17 @@ def test_rogan_gladen_is_undefined_for_a_coin() -> None:
     assert found.absent == "14 labelled source prompts, 15 required"
 
 
+def test_rogan_gladen_says_where_no_rate_fits() -> None:
+    """A judge that never says yes here, and wrongly in a fifth of the labelled answers."""
+    cluster, truth = np.arange(200), np.tile([0.0, 1.0], 100)
+    noisy = np.where(cluster % 10 == 0, 1.0, truth)
+    found = rogan_gladen(np.zeros(200), cluster, Labelled(noisy, truth, cluster))
+    assert found is not None
+    assert found.value == 0
+    assert found.offered is None
+    assert found.absent == "no rate from 0 to 1 fits the judge's errors on the labelled answers"
+
+
 def simulated(
     rng: np.random.Generator, prompts: int, labelled: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -135,7 +135,7 @@ def rogan_gladen(
     Returns:
         None if it is undefined: nothing was judged, one class has no label, or the judge is no
         better than a coin. Without interval if there are fewer than `FEWEST_INFORMATIVE` labelled
-        clusters.
+        clusters, or if no rate from 0 to 1 fits: the judge's errors differ between models.
 
     Raises:
         SampleError: there are fewer than ten labelled clusters.
@@ -171,6 +171,9 @@ def rogan_gladen(
         return Estimate.without_interval(rate, len(truth), clusters, absent)
     spread = _of_few(clusters) * np.bincount(place, influence) / youden
     half = _half_width(spread, clusters)
+    if not (-half < value < 1 + half):
+        absent = "no rate from 0 to 1 fits the judge's errors on the labelled answers"
+        return Estimate.without_interval(rate, len(truth), clusters, absent)
     low, high = max(0.0, value - half), min(1.0, value + half)
     return Estimate(rate, min(low, rate), max(high, rate), len(truth), clusters, "rogan-gladen")
 

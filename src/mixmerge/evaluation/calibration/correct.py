@@ -71,7 +71,10 @@ class AxisCorrection:
         rogan = None
         if ppi is not None and not self._material.compares:
             try:
-                rogan = statistic(rogan_gladen(scores, self._cluster, self._known()))
+                found = rogan_gladen(scores, self._cluster, self._known())
+                rogan = statistic(found)
+                if found and found.absent and not note:
+                    note = f"No interval by Rogan and Gladen: {found.absent}"
             except SampleError as error:
                 note = str(error)
         return CorrectedRate(
