@@ -7,7 +7,7 @@ import pytest
 from tests.annotation.conftest import Make, material, noisy
 from tests.evaluation.calibration.conftest import GOOD
 
-from mixmerge.annotation.draw import Judged, allocate, strata
+from mixmerge.annotation.draw import JudgeRates, allocate, strata
 from mixmerge.annotation.sizes import Draw, fewest, said, whole_variance
 from mixmerge.annotation.task import DRAWN, read_task
 from mixmerge.errors import SpecError
@@ -17,11 +17,11 @@ from mixmerge.evaluation.calibration.material import Material, evidence
 from mixmerge.files import read_rows
 from mixmerge.records import Outcome
 
-RIGHT = Judged(0.8, 0.9)
+RIGHT = JudgeRates(0.8, 0.9)
 """The rates of `noisy`."""
 
 
-def drawn(found: Material, judged: Judged = RIGHT, labels: float | None = None) -> Draw:
+def drawn(found: Material, judged: JudgeRates = RIGHT, labels: float | None = None) -> Draw:
     """Return a draw from one material."""
     parts = strata(found, judged)
     return Draw(parts, allocate(parts, labels), {found.axis: whole_variance(found, judged)})
@@ -101,7 +101,7 @@ def test_rare_outcomes_are_expected_to_give_no_interval() -> None:
 def test_without_verdicts_the_safe_side_is_told() -> None:
     """Prompts of one source count as one, and nothing is known of the answers."""
     found = replace(material("harm", 20), verdicts={})
-    assert whole_variance(found, Judged()) == pytest.approx(0.25 / 40 * 2)
+    assert whole_variance(found, JudgeRates()) == pytest.approx(0.25 / 40 * 2)
 
 
 def test_the_plan_says_what_more_and_fewer_labels_buy(task: Make) -> None:

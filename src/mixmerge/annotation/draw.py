@@ -29,7 +29,7 @@ LEAST_YOUDEN = 0.05
 
 
 @dataclass(frozen=True)
-class Judged:
+class JudgeRates:
     """How often the judge of an axis is right."""
 
     sensitivity: float = 0.8
@@ -63,7 +63,7 @@ class Stratum:
         )
 
 
-def strata(material: Material, judged: Judged, *, by_language: bool = True) -> list[Stratum]:
+def strata(material: Material, judged: JudgeRates, *, by_language: bool = True) -> list[Stratum]:
     """Return the strata of an axis: what the judge said of the models, in each language.
 
     Strata with fewer prompts than `LEAST` join their language's largest.
@@ -169,7 +169,7 @@ def _pattern(scores: Sequence[float | None]) -> str:
 
 
 def truth_given(
-    said: Sequence[float], judged: Judged, material: Material
+    said: Sequence[float], judged: JudgeRates, material: Material
 ) -> Callable[[float | None], Floats]:
     """Return the probability of each true outcome by the judge's score, the worst first.
 

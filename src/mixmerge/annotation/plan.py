@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mixmerge.annotation.draw import Judged, allocate, answers_to, strata
+from mixmerge.annotation.draw import JudgeRates, allocate, answers_to, strata
 from mixmerge.annotation.exchange import FORMATS
 from mixmerge.annotation.items import ExtraItem, assigned, check_extra, on_page
 from mixmerge.annotation.page import write_page
@@ -48,7 +48,7 @@ class Request:
     guidelines: str = ""
     to: Sequence[str] = ()
     """Tools of `mixmerge.annotation.exchange.FORMATS` to write the items for, too."""
-    judged: Mapping[Axis, Judged] = field(default_factory=dict)
+    judged: Mapping[Axis, JudgeRates] = field(default_factory=dict)
 
     @property
     def raters(self) -> int:
@@ -97,7 +97,7 @@ def make_task(materials: Sequence[Material], request: Request, out: Path, run: s
         guidelines=request.guidelines,
         annotators=dict(request.annotators),
         strata=[one.planned(n) for one, n in zip(draw.strata, draw.counts, strict=True)],
-        assumed={m.axis: request.judged.get(m.axis, Judged()).source for m in materials},
+        assumed={m.axis: request.judged.get(m.axis, JudgeRates()).source for m in materials},
         size=_size(draw, request),
         sizes=_sizes(draw, request),
     )
@@ -152,7 +152,7 @@ def _spoken(material: Material, languages: Sequence[str]) -> Material:
 
 def _drawn(materials: Sequence[Material], request: Request) -> Draw:
     """Return strata and prompts to draw: by language and verdict, or by verdict if few."""
-    pairs = [(m, request.judged.get(m.axis, Judged())) for m in materials]
+    pairs = [(m, request.judged.get(m.axis, JudgeRates())) for m in materials]
     whole = {m.axis: whole_variance(m, judged) for m, judged in pairs}
     fine = [one for m, judged in pairs for one in strata(m, judged)]
     labels = request.labels and request.labels / request.labels_an_answer

@@ -13,7 +13,7 @@ import numpy as np
 
 from mixmerge.annotation.draw import (
     LEAST_YOUDEN,
-    Judged,
+    JudgeRates,
     Stratum,
     allocate,
     scores_of,
@@ -94,7 +94,7 @@ def said(half_width: float | None) -> str:
     return "no interval" if half_width is None else f"±{100 * half_width:.1f} points"
 
 
-def whole_variance(material: Material, judged: Judged) -> float:
+def whole_variance(material: Material, judged: JudgeRates) -> float:
     """Return the variance of a rate if people label every answer, averaged over models.
 
     Prompts of one source are alike. By how much follows from the judge's verdicts: at random

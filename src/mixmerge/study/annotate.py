@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from mixmerge.annotation.adjudicate import adjudicate
-from mixmerge.annotation.draw import Judged
+from mixmerge.annotation.draw import JudgeRates
 from mixmerge.annotation.exchange import FORMATS
 from mixmerge.annotation.items import ExtraItem
 from mixmerge.annotation.labels import LABELS_FILE, Collected, collect, write_labels
@@ -276,14 +276,14 @@ def _people(annotators: Sequence[str]) -> dict[str, tuple[str, ...]]:
     return people
 
 
-def _rates(card: JudgeCard) -> dict[Axis, Judged]:
+def _rates(card: JudgeCard) -> dict[Axis, JudgeRates]:
     rates = {}
     for axis, trial in card.axes.items():
         sensitivity, specificity = trial.accuracy.sensitivity, trial.accuracy.specificity
         if sensitivity and specificity:
             found = f"{CARD}: {sensitivity.value:.2f} and {specificity.value:.2f}"
             source = f"sensitivity and specificity from {found}"
-            rates[axis] = Judged(sensitivity.value, specificity.value, source)
+            rates[axis] = JudgeRates(sensitivity.value, specificity.value, source)
     return rates
 
 
