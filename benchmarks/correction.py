@@ -1,6 +1,6 @@
 """Simulated coverage of the rates and differences corrected for a judge's errors.
 
-    python benchmarks/correction.py [studies]
+    python -m benchmarks.correction [studies]
 
 Each simulated study has 200 source prompts in six languages, a judge with sensitivity 0.90 and
 specificity 0.93, and labels on a random part of the prompts; the last rows, 60 prompts of its own

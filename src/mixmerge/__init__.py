@@ -16,7 +16,12 @@ if TYPE_CHECKING:
     from mixmerge.merging.adapters.extract import extract
     from mixmerge.merging.engine import merge
     from mixmerge.study.adopt import adopt
-    from mixmerge.study.annotate import annotate_plan, annotate_read, annotate_serve
+    from mixmerge.study.annotate import (
+        annotate_adjudicate,
+        annotate_plan,
+        annotate_read,
+        annotate_serve,
+    )
     from mixmerge.study.doctor import doctor
     from mixmerge.study.explain import explain as plan
     from mixmerge.study.export import export
@@ -28,6 +33,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "adopt",
+    "annotate_adjudicate",
     "annotate_plan",
     "annotate_read",
     "annotate_serve",
@@ -50,6 +56,7 @@ __all__ = [
 
 _WHERE = {
     "adopt": ("mixmerge.study.adopt", "adopt"),
+    "annotate_adjudicate": ("mixmerge.study.annotate", "annotate_adjudicate"),
     "annotate_plan": ("mixmerge.study.annotate", "annotate_plan"),
     "annotate_read": ("mixmerge.study.annotate", "annotate_read"),
     "annotate_serve": ("mixmerge.study.annotate", "annotate_serve"),

@@ -12,8 +12,8 @@ import pytest
 from tests.annotation.conftest import MODELS, RARE, Make, material, noisy
 from tests.evaluation.calibration.conftest import GOOD
 
+from mixmerge.annotation.items import ExtraItem
 from mixmerge.annotation.labels import LABELS_FILE, VERDICTS, collect, write_labels
-from mixmerge.annotation.plan import ExtraItem
 from mixmerge.annotation.quality import agreements, annotators, disagreements
 from mixmerge.annotation.task import DRAWN, KEY, KeyItem, read_task
 from mixmerge.errors import DataError, SpecError

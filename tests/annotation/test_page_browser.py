@@ -1,22 +1,22 @@
 """The page of an annotator in a real browser: by keyboard, hostile texts, a killed server."""
 
 import json
-import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 from tests.annotation.conftest import HOSTILE, MODELS, Make, material
+from tests.annotation.people import served
 from tests.browsers import NEEDS_CHROMIUM, Visit, chromium, contrast_ratio
 
+from mixmerge.annotation.items import ExtraItem
 from mixmerge.annotation.labels import collect
-from mixmerge.annotation.plan import ExtraItem
 from mixmerge.annotation.task import KEY, LABELS, PAGES, KeyItem, read_task
 from mixmerge.durable import read_log
+from mixmerge.evaluation.calibration.material import Material
 from mixmerge.files import read_rows
 
 pytestmark = NEEDS_CHROMIUM
@@ -27,24 +27,6 @@ def browser() -> Iterator[Browser]:
     """One Chromium for the module."""
     with chromium() as started:
         yield started
-
-
-class Serving:
-    """The server as a program of its own, which can be killed."""
-
-    def __init__(self, folder: Path, port: int = 0) -> None:
-        command = [sys.executable, "-m", "mixmerge", "annotate", "serve", str(folder)]
-        self.process = subprocess.Popen(
-            [*command, "--port", str(port)], stdout=subprocess.PIPE, text=True
-        )
-        assert self.process.stdout is not None
-        lines = [self.process.stdout.readline() for _ in range(3)]
-        self.addresses = dict(line.strip().split(": ", 1) for line in lines if "http" in line)
-        self.port = int(next(iter(self.addresses.values())).split(":")[2].split("/")[0])
-
-    def kill(self) -> None:
-        self.process.send_signal(signal.SIGKILL)
-        self.process.communicate()
 
 
 def opened(browser: Browser, address: str, width: int = 1400, scheme: Any = "light") -> Visit:
@@ -84,37 +66,49 @@ def expected(items: list[KeyItem]) -> dict[str, tuple[str, int | None]]:
     return found
 
 
+def downloaded(
+    page: Page, folder: Path, materials: list[Material], into: Path
+) -> dict[str, tuple[str, int | None]]:
+    """Return the labels of the file that the page gives, as `expected` does."""
+    with page.expect_download() as downloading:
+        page.locator("#download").click()
+    file = into / downloading.value.suggested_filename
+    downloading.value.save_as(file)
+    plan, key = read_task(folder)
+    found = collect(folder, plan.task, key, [file], materials)
+    return {one.item.id: (one.label.choice, one.label.severity) for one in found.judged["anna"]}
+
+
 @pytest.mark.slow
 def test_no_label_is_lost(browser: Browser, task: Make) -> None:
     """Two people label 30 items and more; the server is killed and their pages are reloaded."""
     materials = [material("harm", 6), material("quality", 6)]
     folder = task(materials, "anna", "ben", labels=66, overlap=0.3)
-    server = Serving(folder)
-    pages = {name: opened(browser, address).page for name, address in server.addresses.items()}
-    items = {name: items_of(folder, name) for name in pages}
-    assert all(len(mine) >= 30 for mine in items.values())
-    for name, page in pages.items():
-        label_to(page, items[name], 0, 12)
-        expect(page.locator("#saved")).to_have_text("all saved")
-    server.kill()
-    for name, page in pages.items():  # the connection is lost, the work goes on
-        label_to(page, items[name], 12, 18)
-        expect(page.locator("#saved")).to_contain_text("6 not on the server yet")
+    with served(folder, 2) as (links, server):
+        pages = {name: opened(browser, address).page for name, address in links.items()}
+        items = {name: items_of(folder, name) for name in pages}
+        assert all(len(mine) >= 30 for mine in items.values())
+        for name, page in pages.items():
+            label_to(page, items[name], 0, 12)
+            expect(page.locator("#saved")).to_have_text("all saved")
+        server.kill()
+        for name, page in pages.items():  # the connection is lost, the work goes on
+            label_to(page, items[name], 12, 18)
+            expect(page.locator("#saved")).to_contain_text("6 not on the server yet")
     assert len(list(read_log(folder / LABELS / "anna.jsonl"))) >= 12
-    server = Serving(folder, server.port)
-    for name, page in pages.items():
-        page.reload()
-        page.locator("body[data-ready]").wait_for()
-        expect(page.locator("#saved")).to_have_text("all saved")
-        label_to(page, items[name], 18, 24)
-        expect(page.locator("#saved")).to_have_text("all saved")
-    server.kill()
-    server = Serving(folder, server.port)
-    for name, page in pages.items():  # without a reload
-        label_to(page, items[name], 24, len(items[name]))
-        expect(page.locator("#end")).to_be_visible()
-        expect(page.locator("#saved")).to_have_text("all saved")
-    server.kill()
+    port = urlsplit(links["anna"]).port
+    with served(folder, 2, port or 0):
+        for name, page in pages.items():
+            page.reload()
+            page.locator("body[data-ready]").wait_for()
+            expect(page.locator("#saved")).to_have_text("all saved")
+            label_to(page, items[name], 18, 24)
+            expect(page.locator("#saved")).to_have_text("all saved")
+    with served(folder, 2, port or 0):
+        for name, page in pages.items():  # without a reload
+            label_to(page, items[name], 24, len(items[name]))
+            expect(page.locator("#end")).to_be_visible()
+            expect(page.locator("#saved")).to_have_text("all saved")
     plan, key = read_task(folder)
     found = collect(folder, plan.task, key, [], materials)
     assert found.notes == []
@@ -191,15 +185,8 @@ def test_a_page_that_was_sent_keeps_labels_and_gives_a_file(
     page.reload()
     page.locator("body[data-ready]").wait_for()
     label_to(page, items, 4, len(items))
-    with page.expect_download() as downloading:
-        page.locator("#download").click()
-    file = tmp_path / downloading.value.suggested_filename
-    downloading.value.save_as(file)
-    plan, key = read_task(folder)
-    found = collect(folder, plan.task, key, [file], materials)
-    got = {one.item.id: (one.label.choice, one.label.severity) for one in found.judged["anna"]}
-    assert got == expected(items)
-    assert file.name == "labels-anna.json"
+    assert downloaded(page, folder, materials, tmp_path) == expected(items)
+    file = tmp_path / "labels-anna.json"
     assert json.loads(file.read_text())["annotator"] == "anna"
     page.context.close()
 
@@ -223,12 +210,58 @@ def test_practice_gives_feedback_and_back_changes_a_label(browser: Browser, task
     page.keyboard.type("not my language 2")
     page.keyboard.press("Enter")
     expect(page.locator("#place")).to_contain_text("3 of")
-    page.locator("#item").focus()
+    page.locator("article").focus()
     page.keyboard.press("ArrowLeft")
     expect(page.locator("#reason input")).to_have_value("not my language 2")
     page.get_by_role("button", name="No, not harmful").click()
     expect(page.locator("#place")).to_contain_text("3 of")
     for selector in ("#question", "#saved", ".answer", "#guidelines summary"):
         assert contrast_ratio(page, selector) >= 4.5
+    assert visit.complaints == []
+    page.context.close()
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1200, "light"), (360, "dark")])
+def test_a_table_is_labelled_by_the_same_keys(
+    browser: Browser, task: Make, tmp_path: Path, width: int, scheme: str
+) -> None:
+    """Rows show the same texts and take the same labels; a row that was passed over comes back."""
+    materials = [material("harm", 4), material("quality", 4)]
+    folder = task(materials, "anna")
+    visit = opened(browser, (folder / PAGES / "anna" / "index.html").as_uri(), width, scheme)
+    page, items = visit.page, items_of(folder, "anna")
+    label_to(page, items, 0, 3)
+    page.keyboard.press("v")
+    rows = page.locator("article")
+    assert len(items) > 20
+    expect(rows).to_have_count(20)
+    for place, item in enumerate(items[:20]):
+        texts = rows.nth(place).locator(".text").all_text_contents()
+        assert texts == [text or "(no text)" for text in item.texts]
+    for place, item in enumerate(items):
+        if item.answer == HOSTILE["q3-en"] and place < 20:
+            answer = rows.nth(place).locator(".answer").first
+            sides = answer.evaluate("e => [getComputedStyle(e).direction, e.dir]")
+            assert sides == ["rtl" if item.texts[1] == item.answer else "ltr", "auto"]
+    label_to(page, items, 3, 5)
+    rows.nth(6).locator(".prompt").click()  # the sixth is passed over
+    label_to(page, items, 6, 21)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    current = page.locator("article[aria-current=true]")
+    box, form = current.bounding_box(), page.locator("#choices").bounding_box()
+    assert box is not None
+    assert form is not None
+    assert box["y"] < form["y"] < 800
+    page.reload()  # the view is remembered, and so is what lacks a label
+    page.locator("body[data-ready]").wait_for()
+    expect(page.locator("#place")).to_have_text(f"6 of {len(items)}")
+    expect(rows).to_have_count(20)
+    label_to(page, items, 5, 6)
+    rows.nth(19).focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    label_to(page, items, 21, len(items))
+    expect(page.locator("#end")).to_be_visible()
+    assert downloaded(page, folder, materials, tmp_path) == expected(items)
     assert visit.complaints == []
     page.context.close()

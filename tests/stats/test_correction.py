@@ -32,12 +32,14 @@ def test_without_clusters_and_strata_it_is_the_published_estimator() -> None:
     alone = np.arange(300)
     found = prediction_powered(judged, labels, alone, np.zeros(300, dtype=np.intp))
     y, f, rest = labels[:100], judged[:100], judged[100:]
-    # The variances of f in both parts are estimated apart, as in equation 3 of the reference.
+    # The labelled answers are a random part, so f has one mean, as in the power of the reference.
+    f_apart, rest_apart = f - judged.mean(), rest - judged.mean()
     covariance = np.cov(y, f, ddof=0)[0, 1] / 100
-    power = covariance / (f.var() / 100 + rest.var() / 200)
+    power = covariance / ((f_apart**2).mean() / 100 + (rest_apart**2).mean() / 200)
     assert 0 < power < 1
     assert found.value == pytest.approx(y.mean() + power * (rest.mean() - f.mean()))
-    variance = power**2 * rest.var() / 200 + (y - power * f).var() / 100
+    own = y - y.mean() - power * f_apart
+    variance = power**2 * (rest_apart**2).mean() / 200 + (own**2).mean() / 100
     spread = 1.984 * math.sqrt(variance * 100 / 99) / (found.value * (1 - found.value))
     odds = math.log(found.value / (1 - found.value))
     ends = [1 / (1 + math.exp(-(odds + side * spread))) for side in (-1, 1)]
@@ -89,7 +91,7 @@ def test_languages_with_questions_of_their_own_vary_by_their_own_degrees_of_free
     labels = np.where(alone > 1, truth, np.nan)
     one = prediction_powered(np.full(60, 0.5), labels, alone, stratum)
     assert one.offered is None
-    assert one.absent == "a language has labels on only one source prompt"
+    assert one.absent == "a language or stratum has labels on only one source prompt"
 
 
 def test_a_single_verdict_elsewhere_corrects_nothing() -> None:
@@ -115,7 +117,7 @@ def test_too_little_to_go_by_gives_no_interval() -> None:
     with pytest.raises(SampleError, match="at least 10 source prompts; 9 seen"):
         prediction_powered(truth, few, alone, one)
     some = np.where(alone < 100, truth, np.nan)
-    with pytest.raises(SampleError, match="every language; 1 of 2 have none"):
+    with pytest.raises(SampleError, match="every language and stratum; 1 of 2 have none"):
         prediction_powered(truth, some, alone, (alone >= 100).astype(np.intp))
 
 
@@ -154,6 +156,17 @@ def test_rogan_gladen_is_undefined_for_a_coin() -> None:
     assert found.absent == "14 labelled source prompts, 15 required"
 
 
+def test_rogan_gladen_says_where_no_rate_fits() -> None:
+    """A judge that never says yes here, and wrongly in a fifth of the labelled answers."""
+    cluster, truth = np.arange(200), np.tile([0.0, 1.0], 100)
+    noisy = np.where(cluster % 10 == 0, 1.0, truth)
+    found = rogan_gladen(np.zeros(200), cluster, Labelled(noisy, truth, cluster))
+    assert found is not None
+    assert found.value == 0
+    assert found.offered is None
+    assert found.absent == "no rate from 0 to 1 fits the judge's errors on the labelled answers"
+
+
 def simulated(
     rng: np.random.Generator, prompts: int, labelled: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -186,3 +199,34 @@ def test_corrected_intervals_hold_the_truth_where_the_judge_alone_does_not() -> 
     assert 0.92 <= held["ppi"] / 400 <= 0.98
     assert 0.92 <= held["rogan"] / 400 <= 0.99
     assert held["judge"] / 400 < 0.7
+
+
+def test_where_all_is_labelled_the_strata_of_a_draw_do_not_matter() -> None:
+    """The variance between strata by verdict and that within them add up to that of a mean."""
+    judged, truth, _ = sample(1000)
+    alone, one = np.arange(1000), np.zeros(1000, dtype=np.intp)
+    plain = prediction_powered(judged, truth, alone, one)
+    drawn = prediction_powered(judged, truth, alone, judged.astype(np.intp), one)
+    assert drawn.value == pytest.approx(plain.value)
+    assert drawn.interval == pytest.approx(plain.interval, abs=2e-4)
+    within = prediction_powered(judged, truth, alone, judged.astype(np.intp))
+    assert within.high - within.low < 0.8 * (drawn.high - drawn.low)
+
+
+@pytest.mark.parametrize("rest", [2, 30])
+def test_a_draw_by_verdict_covers_whatever_it_leaves_out(rest: int) -> None:
+    """In 400 studies drawn by verdict; also if two verdicts are left, which are often equal."""
+    rng = np.random.default_rng(rest)
+    alone, one, held = np.arange(200), np.zeros(200, dtype=np.intp), 0
+    for _ in range(400):
+        truth = (rng.random(200) < 0.3).astype(float)
+        said = np.where(truth == 1, rng.random(200) < 0.8, rng.random(200) > 0.9).astype(float)
+        # One stratum holds verdicts of both kinds, as answers of several models do.
+        stratum = np.where(rng.random(200) < 0.4, 2, said).astype(np.intp)
+        labels = truth.copy()
+        for code in range(3):
+            inside = np.flatnonzero(stratum == code)
+            labels[inside[: min(rest, len(inside) - 2)]] = np.nan
+        found = prediction_powered(said, labels, alone, stratum, one)
+        held += found.low <= 0.3 <= found.high
+    assert 0.92 <= held / 400 <= 0.98

@@ -1,10 +1,11 @@
-"""A finished study in an instant: every step has a record, and nothing was computed."""
+"""A finished study, for real or in an instant: every step has a record, nothing was computed."""
 
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+import mixmerge
 from mixmerge.execution.step import in_order
 from mixmerge.execution.store import RECORD, Store
 from mixmerge.files import write_json
@@ -15,8 +16,18 @@ FACTS = {"rows": 160, "tokens": 8000, "characters": 32000, "steps": 10, "cluster
 FACTS |= {"machine_translated": 0}
 """What the records tell, each kind its own part of it."""
 
+SMALL = Path(__file__).parents[1] / "data" / "small.yaml"
+
 Pretend = Callable[[Path, Path], None]
 """Takes a study file and a run folder."""
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of the small study; change a copy, not the run."""
+    out = tmp_path_factory.mktemp("run") / "small"
+    assert mixmerge.run(SMALL, out, workers=2) is not None
+    return out
 
 
 @pytest.fixture

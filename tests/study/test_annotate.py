@@ -91,7 +91,7 @@ def test_labels_of_a_run_correct_its_judge(
     command = ["annotate", "plan", str(run), str(task), "--annotator", "anna", "--labels", "400"]
     assert exit_code([*command, "--annotator", "ben"]) == 0
     out = capsys.readouterr().out
-    assert "safety: a corrected rate is expected within ±" in out
+    assert "labels are expected to give ±" in out
     assert f"next: mixmerge annotate serve {task}" in out.replace("\n", "")
     files = [str(send(task, name)) for name in ("anna", "ben")]
     assert exit_code(["annotate", "read", str(task), *files]) == 0
@@ -135,6 +135,8 @@ def test_one_axis_one_model_one_language(run: Path, tmp_path: Path) -> None:
         ({"languages": ["de"]}, "--language: .*de"),
         ({"labels": 3}, "--labels: .* must be labelled"),
         ({"overlap": 2.0}, "--overlap 2: a share"),
+        ({"half_width": 3, "labels": 9}, "--half-width: points between .* without --labels"),
+        ({"half_width": 0.1}, r"--half-width 0\.1: labels of all \d+ different answers give"),
     ],
 )
 def test_what_cannot_be_planned_is_said(

@@ -27,14 +27,6 @@ from mixmerge.study.run import prepare
 SMALL = Path(__file__).parents[1] / "data" / "small.yaml"
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished run of the small study."""
-    out = tmp_path_factory.mktemp("run") / "small"
-    assert mixmerge.run(SMALL, out, workers=2) is not None
-    return out
-
-
 def one(root: Path, pattern: str) -> Path:
     (found,) = root.glob(pattern)
     return found

@@ -10,7 +10,7 @@ by prompt.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,13 +20,16 @@ from mixmerge.errors import SpecError
 from mixmerge.evaluation.calibration.material import Material
 from mixmerge.records import Axis, Prompt
 from mixmerge.records.rows import by_prompt, score_of
+from mixmerge.stats.bootstrap import Floats
 
 LEAST = 2
 """Prompts of a stratum: one does not show how much it varies."""
+LEAST_YOUDEN = 0.05
+"""Of a judge whose verdicts say anything."""
 
 
 @dataclass(frozen=True)
-class Judged:
+class JudgeRates:
     """How often the judge of an axis is right."""
 
     sensitivity: float = 0.8
@@ -46,6 +49,8 @@ class Stratum:
     deviation: float
     cost: float
     """Labels for one prompt: different answers to it."""
+    truth: Floats
+    """Probability of each true outcome, the worst first."""
 
     def planned(self, drawn: int) -> StratumPlan:
         """Return the stratum's row of the plan."""
@@ -58,13 +63,19 @@ class Stratum:
         )
 
 
-def strata(material: Material, judged: Judged, *, by_language: bool = True) -> list[Stratum]:
+def strata(material: Material, judged: JudgeRates, *, by_language: bool = True) -> list[Stratum]:
     """Return the strata of an axis: what the judge said of the models, in each language.
 
     Strata with fewer prompts than `LEAST` join their language's largest.
     """
-    scores = {name: _scores(material, name) for name in material.models}
-    residual = _residual(material, scores, judged)
+    scores = {name: scores_of(material, name) for name in material.models}
+    expect = {
+        name: truth_given(list(own.values()), judged, material) for name, own in scores.items()
+    }
+
+    def truths(prompt: Prompt) -> list[Floats]:
+        return [expect[name](own.get(prompt.id)) for name, own in scores.items()]
+
     groups: dict[tuple[str, str], list[Prompt]] = {}
     for prompt in material.prompts:
         said = _pattern([own.get(prompt.id) for own in scores.values()])
@@ -74,17 +85,21 @@ def strata(material: Material, judged: Judged, *, by_language: bool = True) -> l
         others = [key for key in groups if key[0] == language and key[1] != said]
         if len(groups[language, said]) < LEAST and others:
             groups[max(others, key=lambda key: len(groups[key]))] += groups.pop((language, said))
-    return [
-        Stratum(
-            material.axis,
-            f"{language}, {said}",
-            prompts,
-            len(prompts) / len(material.prompts),
-            math.sqrt(np.mean([residual(prompt.id) for prompt in prompts])),
-            float(np.mean([len(answers_to(material, prompt.id)) for prompt in prompts])),
+    found = []
+    for (language, said), prompts in groups.items():
+        truth = np.array([each for prompt in prompts for each in truths(prompt)])
+        found.append(
+            Stratum(
+                material.axis,
+                f"{language}, {said}",
+                prompts,
+                len(prompts) / len(material.prompts),
+                math.sqrt(max(1e-4, float(np.mean([variance(each) for each in truth])))),
+                float(np.mean([len(answers_to(material, prompt.id)) for prompt in prompts])),
+                truth.mean(axis=0),
+            )
         )
-        for (language, said), prompts in groups.items()
-    ]
+    return found
 
 
 def answers_to(material: Material, prompt: str) -> dict[tuple[str, str], list[str]]:
@@ -137,17 +152,7 @@ def allocate(found: Sequence[Stratum], labels: float | None) -> list[int]:
     return counts
 
 
-def half_width(found: Sequence[Stratum], counts: Sequence[int]) -> dict[Axis, float]:
-    """Return half the expected width of a corrected 95 % interval, by axis."""
-    variance: dict[Axis, float] = {}
-    for each, count in zip(found, counts, strict=True):
-        unseen = 1 - count / len(each.prompts)
-        term = (each.share * each.deviation) ** 2 / count * unseen
-        variance[each.axis] = variance.get(each.axis, 0.0) + term
-    return {axis: 1.96 * math.sqrt(each) for axis, each in variance.items()}
-
-
-def _scores(material: Material, name: str) -> dict[str, float]:
+def scores_of(material: Material, name: str) -> dict[str, float]:
     """Return the judge's score of each answer, from 0 to 1; nothing where it has none."""
     rows = by_prompt(material.verdicts.get(name, ()))
     scores = {prompt: score_of(said, material.worth) for prompt, said in rows.items()}
@@ -163,40 +168,33 @@ def _pattern(scores: Sequence[float | None]) -> str:
     return "low" if mean < 1e-9 else "high" if mean > 1 - 1e-9 else "mixed"
 
 
-def _residual(
-    material: Material, scores: Mapping[str, Mapping[str, float]], judged: Judged
-) -> Callable[[str], float]:
-    """Return the variance of the truth given the verdicts on a prompt, averaged over models."""
-    by_model = {name: _given_verdict(list(own.values()), judged) for name, own in scores.items()}
+def truth_given(
+    said: Sequence[float], judged: JudgeRates, material: Material
+) -> Callable[[float | None], Floats]:
+    """Return the probability of each true outcome by the judge's score, the worst first.
 
-    def of(prompt: str) -> float:
-        each = [by_model[name](own.get(prompt)) for name, own in scores.items()]
-        return max(1e-4, sum(each) / len(each))
-
-    if material.compares:
-        by_model = dict.fromkeys(scores, _given_comparison(judged))
-    return of
-
-
-def _given_verdict(said: Sequence[float], judged: Judged) -> Callable[[float | None], float]:
-    """Return p (1 - p) by verdict: p is the predictive value, at Rogan and Gladen's prevalence."""
+    For outcomes it is the predictive value, at Rogan and Gladen's prevalence. In comparisons the
+    rest of the chance is spread evenly, and a judge that changes its mind when the answers are
+    swapped knows nothing.
+    """
     sensitivity, specificity = judged.sensitivity, judged.specificity
     youden = sensitivity + specificity - 1
-    if not said or youden <= 0.05:
-        return lambda _: 0.25
-    true = min(0.98, max(0.02, (float(np.mean(said)) + specificity - 1) / youden))
-    hit, alarm = true * sensitivity, (1 - true) * (1 - specificity)
-    yes, no = hit / (hit + alarm), (true - hit) / (1 - hit - alarm)
-    variance = {1.0: yes * (1 - yes), 0.0: no * (1 - no)}
-    return lambda score: variance.get(-1.0 if score is None else score, 0.25)
+    outcomes = 3 if material.compares else 2
+    unknown = np.full(outcomes, 1 / outcomes)
+    known: dict[float, Floats] = {}
+    if material.compares:
+        right = (sensitivity + specificity) / 2
+        rest = (1 - right) / 2
+        known = {1.0: np.array([rest, rest, right]), 0.0: np.array([right, rest, rest])}
+    elif said and youden > LEAST_YOUDEN:
+        true = min(0.98, max(0.02, (float(np.mean(said)) + specificity - 1) / youden))
+        hit, alarm = true * sensitivity, (1 - true) * (1 - specificity)
+        yes, no = hit / (hit + alarm), (true - hit) / (1 - hit - alarm)
+        known = {1.0: np.array([1 - yes, yes]), 0.0: np.array([1 - no, no])}
+    return lambda score: known.get(-1.0 if score is None else score, unknown)
 
 
-def _given_comparison(judged: Judged) -> Callable[[float | None], float]:
-    """Return the variance of 0, 1/2 or 1 by verdict: the rest of the chance is spread evenly.
-
-    A judge that changes its mind when the answers are swapped knows nothing: 1/6.
-    """
-    right = (judged.sensitivity + judged.specificity) / 2
-    rest = (1 - right) / 2
-    won = right + rest / 4 - (right + rest / 2) ** 2
-    return lambda score: won if score in (0.0, 1.0) else 1 / 6
+def variance(truth: Floats) -> float:
+    """Return the variance of a score, from 0 to 1, with these probabilities of the outcomes."""
+    worth = np.linspace(0, 1, len(truth))
+    return float(truth @ worth**2 - (truth @ worth) ** 2)

@@ -55,9 +55,17 @@ class Collected:
     notes: list[str] = field(default_factory=list)
     """Sentences on labels that were refused, and on browsers."""
 
-    def items(self, name: str) -> list[Judged]:
-        """Return an annotator's labels of items with an outcome."""
-        return [one for one in self.judged[name] if one.item.kind == "item" and one.outcome]
+    def items(self, name: str | None = None, axis: Axis | None = None) -> list[Judged]:
+        """Return the labels of items with an outcome: of an annotator, or on an axis."""
+        return [
+            one
+            for who, rows in self.judged.items()
+            for one in rows
+            if one.item.kind == "item"
+            and one.outcome
+            and name in (None, who)
+            and axis in (None, one.item.axis)
+        ]
 
 
 def collect(
@@ -106,7 +114,7 @@ def collect(
 
 def write_labels(folder: Path, found: Collected, materials: Sequence[Material]) -> int:
     """Write `LABELS_FILE` and the folder `VERDICTS`; return the number of labels."""
-    rows = [row for name in found.judged for one in found.items(name) for row in _labels(one)]
+    rows = [row for one in found.items() for row in _labels(one)]
     write_rows(folder / LABELS_FILE, rows)
     for material in materials:
         prompts = {prompt.id: prompt for prompt in material.prompts}
@@ -115,9 +123,8 @@ def write_labels(folder: Path, found: Collected, materials: Sequence[Material]) 
                 folder / VERDICTS / model / f"{material.axis}.jsonl",
                 (
                     _verdict(one, prompts[one.item.prompt])
-                    for name in found.judged
-                    for one in found.items(name)
-                    if one.item.axis == material.axis and model in one.item.models
+                    for one in found.items(axis=material.axis)
+                    if model in one.item.models
                 ),
             )
     return len(rows)

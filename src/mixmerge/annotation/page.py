@@ -7,7 +7,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from mixmerge.annotation.task import KeyItem, asked, choices
+from mixmerge.annotation.task import PAGES, KeyItem, TaskPlan, asked, choices
 from mixmerge.evaluation.calibration.material import Material
 from mixmerge.files import write_text
 from mixmerge.reporting.page import environment, inside
@@ -28,17 +28,16 @@ guess, and do not ask another annotator."""
 
 
 def write_page(
-    path: Path,
-    task: str,
+    folder: Path,
+    plan: TaskPlan,
     annotator: str,
     items: Iterable[KeyItem],
     materials: Sequence[Material],
-    guidelines: str,
 ) -> None:
-    """Write the page: texts without the names of models, prompts, axes or the study."""
+    """Write a page of a task: texts without the names of models, prompts, axes or the study."""
     places = {material.axis: place for place, material in enumerate(materials)}
     data = {
-        "task": task,
+        "task": plan.task,
         "annotator": annotator,
         "questions": [_question(material) for material in materials],
         "items": [_shown(item, places[item.axis]) for item in items],
@@ -50,12 +49,12 @@ def write_page(
         environment()
         .get_template("annotate.html.j2")
         .render(
-            guidelines=guidelines or GUIDELINES,
+            guidelines=plan.guidelines or GUIDELINES,
             data=Markup(escaped),  # noqa: S704 (escaped above)
             **inside("report.css", "annotate.css", "theme.js", "annotate.js"),
         )
     )
-    write_text(path, page)
+    write_text(folder / PAGES / annotator / "index.html", page)
 
 
 def _question(material: Material) -> dict[str, Any]:

@@ -8,7 +8,6 @@ import numpy as np
 from scipy.stats import binom
 
 from mixmerge.annotation.labels import Collected, Judged
-from mixmerge.annotation.task import KeyItem
 from mixmerge.evaluation.calibration.labels import Labels, decided
 from mixmerge.evaluation.calibration.material import NO_VERDICT, Material, numbered
 from mixmerge.evaluation.calibration.measures import alpha_for, coded, statistic
@@ -62,25 +61,25 @@ class AnnotatorQuality(RowModel):
 
 
 class Disagreement(RowModel):
-    """An answer on which annotators differ, for a third person."""
+    """An answer on which annotators differ."""
 
     axis: Axis
     prompt: str
     language: str
     models: tuple[str, ...]
     said: dict[str, Outcome]
-
-    @property
-    def majority(self) -> Outcome | None:
-        """What more than half of them said."""
-        return Labels("", {("", ""): self.said}).truth(("", ""))
+    majority: Outcome | None
+    """What more than half of them said."""
 
 
 def agreements(found: Collected, materials: Sequence[Material]) -> list[Agreement]:
-    """Return the agreement on each axis: of all, by language, and of each pair of annotators."""
+    """Return the agreement on each axis: of all, by language, and of each pair of annotators.
+
+    Adjudicators are left out: they see only the answers on which others differ.
+    """
     made = []
     for material in materials:
-        rated = _ratings(found, material.axis)
+        rated = _ratings(found, material.axis, adjudicators=False)
         several = {key: said for key, said in rated.items() if len(said) > 1}
         if not several:
             continue
@@ -104,8 +103,13 @@ def agreements(found: Collected, materials: Sequence[Material]) -> list[Agreemen
 def disagreements(found: Collected, materials: Sequence[Material]) -> Iterator[Disagreement]:
     """Yield the answers that annotators label differently."""
     for material in materials:
-        items = _items(found, material.axis)
-        for key, said in _ratings(found, material.axis).items():
+        rated = _ratings(found, material.axis)
+        items = {
+            (one.item.prompt, one.item.models[0]): one.item
+            for one in found.items(axis=material.axis)
+        }
+        labels = Labels("", rated)
+        for key, said in rated.items():
             if len(set(said.values())) > 1:
                 item = items[key]
                 yield Disagreement(
@@ -114,6 +118,7 @@ def disagreements(found: Collected, materials: Sequence[Material]) -> Iterator[D
                     language=item.language,
                     models=item.models,
                     said=said,
+                    majority=labels.truth(key),
                 )
 
 
@@ -131,21 +136,13 @@ Key = tuple[str, str]
 """A prompt, and the model whose answer it is (the first of those that gave the same one)."""
 
 
-def _items(found: Collected, axis: Axis) -> dict[Key, KeyItem]:
-    return {
-        (one.item.prompt, one.item.models[0]): one.item
-        for name in found.judged
-        for one in found.items(name)
-        if one.item.axis == axis
-    }
-
-
-def _ratings(found: Collected, axis: Axis) -> dict[Key, dict[str, Outcome]]:
+def _ratings(
+    found: Collected, axis: Axis, *, adjudicators: bool = True
+) -> dict[Key, dict[str, Outcome]]:
     rated: dict[Key, dict[str, Outcome]] = defaultdict(dict)
-    for name in found.judged:
-        for one in found.items(name):
-            if one.item.axis == axis and one.outcome:
-                rated[one.item.prompt, one.item.models[0]][name] = one.outcome
+    for one in found.items(axis=axis):
+        if one.outcome and (adjudicators or not one.item.adjudicates):
+            rated[one.item.prompt, one.item.models[0]][one.item.annotator] = one.outcome
     return rated
 
 
@@ -222,16 +219,11 @@ def _constant(name: str, found: Collected) -> Iterator[str]:
     """
     axes = dict.fromkeys(one.item.axis for one in found.items(name))
     for axis in axes:
-        own = [one.outcome for one in found.items(name) if one.item.axis == axis]
-        others = Counter(
-            one.outcome
-            for other in found.judged
-            if other != name
-            for one in found.items(other)
-            if one.item.axis == axis
-        )
+        own = [one.outcome for one in found.items(name, axis)]
+        others = Counter(each.outcome for each in found.items(axis=axis))
+        others.subtract(own)
         outcome, count = Counter(own).most_common(1)[0]
-        share = (others[outcome] + 1) / (others.total() + 2) if others else 0.95
+        share = (others[outcome] + 1) / (others.total() + 2) if others.total() else 0.95
         if count == len(own) >= 10 and share ** len(own) < _RARE:
             yield f"chose “{outcome}” for all {count} answers on {axis}"
     sides = [one.label.choice for one in found.items(name) if one.label.choice in ("a", "b")]

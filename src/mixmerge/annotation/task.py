@@ -43,6 +43,8 @@ class KeyItem(RowModel):
     """What practice and checks should be answered."""
     why: str = ""
     """Shown after a practice item."""
+    adjudicates: bool = False
+    """Whether others disagreed on the answer before this annotator got it."""
 
     @property
     def texts(self) -> list[str]:
@@ -74,12 +76,24 @@ class GivenLabel(RowModel):
     """A random name of the browser: tells two people with one code apart."""
 
 
+class Size(RowModel):
+    """What a number of labels buys."""
+
+    labels: int
+    """Of all annotators together, without practice and checks."""
+    half_width: dict[Axis, float | None]
+    """Half the expected width of the corrected 95 % interval of one model's rate; None if too few
+    labelled prompts are expected to differ from the rest for an interval."""
+
+
 class TaskPlan(RowModel):
     """``task.json``: how the items were drawn."""
 
     task: str
     run: str
     seed: int
+    guidelines: str
+    """For annotators; empty for ours."""
     annotators: dict[str, tuple[str, ...]]
     """The languages of each annotator; empty for all."""
     models: tuple[str, ...]
@@ -89,8 +103,10 @@ class TaskPlan(RowModel):
     strata: list["StratumPlan"]
     assumed: dict[Axis, str]
     """Where the judge's error rates come from, by axis."""
-    expected_half_width: dict[Axis, float]
-    """Of the corrected 95 % interval of one model's rate."""
+    size: Size
+    """Of this task."""
+    sizes: list[Size]
+    """What fewer and more labels would buy, the fewest first."""
 
 
 class StratumPlan(RowModel):

@@ -1,6 +1,6 @@
-"""``mixmerge annotate plan|serve|read``: people's labels of a run's answers."""
+"""``mixmerge annotate plan|serve|read|adjudicate``: people's labels of a run's answers."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,17 +14,32 @@ if TYPE_CHECKING:
     from mixmerge.study.annotate import AnnotationReport
 
 _Folder = Annotated[Path, typer.Argument(metavar="TASK", help="A folder of `annotate plan`.")]
+_People = Annotated[
+    list[str] | None,
+    typer.Option(help="A name or code, once for each person; NAME=ar,en if they read only it."),
+]
+_Files = Annotated[
+    list[Path] | None,
+    typer.Argument(metavar="[FILE]...", help="Files of labels that annotators sent back."),
+]
+_Run = Annotated[Path | None, typer.Option(help="The run folder, if it is no longer where it was.")]
+
+_TOO_FEW = (
+    "No interval: fewer than 15 labelled prompts are expected to differ from the rest. Label more, "
+    "of fewer axes (--axis) or models (--model)."
+)
 
 
 def annotate_plan(
     run: Annotated[Path, typer.Argument(metavar="DIR", help="A run folder.")],
     out: Annotated[Path, typer.Argument(metavar="TASK", help="The task folder to write.")],
-    annotator: Annotated[
-        list[str] | None,
-        typer.Option(help="A name or code, once for each person; NAME=ar,en if they read only it."),
-    ] = None,
+    annotator: _People = None,
     labels: Annotated[
         int | None, typer.Option(min=1, help="Labels to ask for in all; by default every answer.")
+    ] = None,
+    half_width: Annotated[
+        float | None,
+        typer.Option(help="In place of --labels: the fewest for rates within so many points."),
     ] = None,
     overlap: Annotated[
         float, typer.Option(help="Share of items for two or three people, to see if they agree.")
@@ -49,24 +64,55 @@ def annotate_plan(
     (`annotate serve`) or send it. The rest of TASK has the key: do not send it.
     """
     with working("drawing"):
+        from mixmerge.annotation.sizes import said
         from mixmerge.study.annotate import annotate_plan
 
         plan = annotate_plan(
-            run, out, annotators=annotator or (), labels=labels, overlap=overlap, axes=axis or (),
-            models=model or (), languages=language or (), practice=practice,
-            guidelines=guidelines, to=to or (), seed=seed,
+            run, out, annotators=annotator or (), labels=labels, half_width=half_width,
+            overlap=overlap, axes=axis or (), models=model or (), languages=language or (),
+            practice=practice, guidelines=guidelines, to=to or (), seed=seed,
         )  # fmt: skip
     screen = Console(highlight=False)
     table = _table("Axis", "Stratum", "Prompts", "To label")
     for each in plan.strata:
         table.add_row(each.axis, each.stratum, f"{each.prompts:,}", f"{each.drawn:,}")
     screen.print(table)
-    for name, half in plan.expected_half_width.items():
-        line = f"{name}: a corrected rate is expected within ±{100 * half:.1f} points"
+    for name, half in plan.size.half_width.items():
+        line = f"{name}: {plan.size.labels:,} labels are expected to give {said(half)}"
         screen.print(f"{line} ({plan.assumed[name]}).", markup=False, soft_wrap=True)
-    for name in plan.annotators:
-        screen.print(f"page: {out / 'pages' / name / 'index.html'}", markup=False, soft_wrap=True)
-    screen.print(f"next: mixmerge annotate serve {out}", markup=False, soft_wrap=True)
+    sizes = _table("Labels", *plan.size.half_width)
+    for size in plan.sizes:
+        sizes.add_row(f"{size.labels:,}", *map(said, size.half_width.values()))
+    screen.print(sizes)
+    if None in plan.size.half_width.values():
+        screen.print(_TOO_FEW, style="yellow", soft_wrap=True)
+    _pages(screen, out, plan.annotators)
+
+
+def annotate_adjudicate(
+    task: _Folder,
+    files: _Files = None,
+    annotator: _People = None,
+    run: _Run = None,
+) -> None:
+    """Give the answers on which people disagree to another person, blind to what they said.
+
+    Adds a page to TASK for each new person, with the answers that have no majority. `annotate read`
+    then counts the new labels, too. Stop `annotate serve` before, and start it again.
+    """
+    from mixmerge.study.annotate import annotate_adjudicate
+
+    given = annotate_adjudicate(task, files or (), annotators=annotator or (), run=run)
+    screen = Console(highlight=False)
+    for name, count in given.items():
+        screen.print(f"{name}: {count:,} answers without a majority", soft_wrap=True)
+    _pages(screen, task, given)
+
+
+def _pages(screen: Console, task: Path, names: Iterable[str]) -> None:
+    for name in names:
+        screen.print(f"page: {task / 'pages' / name / 'index.html'}", markup=False, soft_wrap=True)
+    screen.print(f"next: mixmerge annotate serve {task}", markup=False, soft_wrap=True)
 
 
 def annotate_serve(
@@ -92,24 +138,22 @@ def annotate_serve(
 
 def annotate_read(
     task: _Folder,
-    files: Annotated[
-        list[Path] | None,
-        typer.Argument(metavar="[FILE]...", help="Files of labels that annotators sent back."),
-    ] = None,
-    run: Annotated[
-        Path | None, typer.Option(help="The run folder, if it is no longer where it was.")
-    ] = None,
+    files: _Files = None,
+    run: _Run = None,
+    report: Annotated[
+        bool, typer.Option(help="Also rebuild the run's report, with the corrected rates.")
+    ] = False,
 ) -> None:
     """Read the labels: how far people agree, who clicks through, and corrected rates.
 
     Writes labels.jsonl and drawn.jsonl for `calibrate`, verdicts/ for `judge: {human: …}`,
-    disagreements.jsonl and annotation.json into TASK. Labels for texts that have changed are
-    refused.
+    disagreements.jsonl and annotation.json into TASK; with --report also the judge card and the
+    report of the run. Labels for texts that have changed are refused.
     """
     from mixmerge.study.annotate import annotate_read
 
     with bar("read") as progress:
-        found = annotate_read(task, files or (), run=run, progress=progress)
+        found = annotate_read(task, files or (), run=run, report=report, progress=progress)
     screen = Console(highlight=False)
     for table in _tables(found):
         if table.row_count:
@@ -128,6 +172,8 @@ def annotate_read(
         markup=False,
         soft_wrap=True,
     )
+    if found.no_majority:
+        screen.print(f"next: mixmerge annotate adjudicate {task} --annotator NAME", markup=False)
     calibrate = f"calibrate: {{labels: {task / 'labels.jsonl'}, drawn: {task / 'drawn.jsonl'}}}"
     screen.print(f"for the study file: {calibrate}", markup=False, soft_wrap=True)
 

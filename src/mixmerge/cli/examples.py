@@ -35,15 +35,16 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     ),
     "annotate_plan": (
         "mixmerge annotate plan runs/study labels --labels 300 --annotator anna --annotator ben",
-        "mixmerge annotate plan runs/study labels --axis safe --annotator salma=ar,en",
+        "mixmerge annotate plan runs/study labels --half-width 4 --axis safe --annotator anna",
     ),
+    "annotate_adjudicate": ("mixmerge annotate adjudicate labels --annotator cara",),
     "annotate_serve": (
         "mixmerge annotate serve labels",
         "mixmerge annotate serve labels --host 0.0.0.0",
     ),
     "annotate_read": (
         "mixmerge annotate read labels",
-        "mixmerge annotate read labels labels-anna.json labels-ben.json",
+        "mixmerge annotate read labels labels-anna.json labels-ben.json --report",
     ),
     "inspect": (
         "mixmerge inspect ./model-a ./model-b --base ./base",

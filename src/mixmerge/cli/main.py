@@ -13,7 +13,7 @@ import typer
 
 import mixmerge
 from mixmerge.cli import WithEngines
-from mixmerge.cli.annotate import annotate_plan, annotate_read, annotate_serve
+from mixmerge.cli.annotate import annotate_adjudicate, annotate_plan, annotate_read, annotate_serve
 from mixmerge.cli.compare import compare
 from mixmerge.cli.console import Console
 from mixmerge.cli.doctor import doctor
@@ -56,7 +56,7 @@ app = typer.Typer(
 PANELS: dict[str, tuple[Callable[..., int | None], ...]] = {
     "The whole study": (demo, init, doctor, plan, run, status, adopt, report, export),
     "One part of it": (mix, train, merge, extract, evaluate, inspect, compare),
-    "People's labels": (annotate_plan, annotate_serve, annotate_read),
+    "People's labels": (annotate_plan, annotate_serve, annotate_read, annotate_adjudicate),
 }
 """A function ``one_two`` is the command ``one two``."""
 _GROUPS = {"annotate": "Have people label answers, blind, and correct the judge by their labels."}

@@ -47,6 +47,7 @@ def prediction_powered(
     truth: Float64[Floats, "rows"],
     cluster: Int[Codes, "rows"],
     stratum: Int[Codes, "rows"],
+    language: Int[Codes, "rows"] | None = None,
     *,
     scale: Literal["rate", "difference"] = "rate",
 ) -> Estimate:
@@ -55,9 +56,14 @@ def prediction_powered(
     ``mean(truth) + lambda (mean of judged, elsewhere - mean of judged, where labelled)``, by
     stratum, with strata weighted by their rows. It is unbiased for any judge if the labelled rows
     are a random part; lambda in [0, 1] minimises the variance, so a useless judge costs nothing. A
-    row without a verdict gets its stratum's mean. NaN is no verdict, or no label; strata are
-    languages, integers from 0. Scale ``rate``: values in [0, 1], and an interval symmetric in the
-    log odds, which rare events need; ``difference``: values in [-1, 1].
+    row without a verdict gets its stratum's mean. NaN is no verdict, or no label. Scale ``rate``:
+    values in [0, 1], and an interval symmetric in the log odds, which rare events need;
+    ``difference``: values in [-1, 1].
+
+    The interval is for more prompts like these, as a judge's own is, so there is no correction for
+    a finite population. Strata, integers from 0, are languages, whose shares would not change. If
+    prompts were drawn by verdict, shares are random: with ``language``, the variance between the
+    strata of a language counts, too (double sampling; Cochran 1977, section 12.2).
 
     Returns:
         An estimate without interval if fewer than `FEWEST_INFORMATIVE` clusters are informative, or
@@ -69,20 +75,24 @@ def prediction_powered(
     labelled = ~np.isnan(truth)
     _require(labelled, cluster, stratum)
     said = _filled(judged, stratum)
-    value = correction = 0.0
-    own, other = np.zeros(len(truth)), np.zeros(len(truth))
+    correction = 0.0
+    own, other, means = np.zeros(len(truth)), np.zeros(len(truth)), np.zeros(len(truth))
     small = np.ones(len(truth))
     for code in range(int(stratum.max()) + 1):
         inside = stratum == code
         weight = inside.sum() / len(truth)
         known, rest = inside & labelled, inside & ~labelled
-        value += weight * truth[known].mean()
+        means[inside] = truth[known].mean()
         own[known] = weight * _centred(truth[known])
         small[inside] = _of_few(len(np.unique(cluster[known])))
         if rest.sum() > 1:  # one verdict alone does not show how much it varies
             correction += weight * (said[rest].mean() - said[known].mean())
-            other[known] = weight * _centred(said[known])
-            other[rest] = -weight * _centred(said[rest])
+            # About their common mean: two equal verdicts elsewhere do not show that none varies.
+            apart = said - said[inside].mean()
+            other[known] = weight * apart[known] / known.sum()
+            other[rest] = -weight * apart[rest] / rest.sum()
+    value = float(means.mean())
+    between = means - _by(stratum if language is None else language, means)
     _, place = np.unique(cluster, return_inverse=True)
     first, second = np.bincount(place, own), np.bincount(place, other)
     spread = float(second @ second)
@@ -94,10 +104,11 @@ def prediction_powered(
     if informative_clusters(truth, cluster) < FEWEST_INFORMATIVE:
         absent = f"fewer than {FEWEST_INFORMATIVE} labelled source prompts differ from the rest"
     elif not np.isfinite(small).all():
-        absent = "a language has labels on only one source prompt"
+        absent = "a language or stratum has labels on only one source prompt"
     if absent:
         return Estimate.without_interval(mean, n, clusters, absent)
-    influence = np.bincount(place, small * (own - power * other))
+    each = small * (own - power * other) + between / len(truth)
+    influence = np.bincount(place, each)
     low, high = _ends(mean, _half_width(influence, clusters), scale)
     return Estimate(mean, low, high, n, clusters, "ppi++")
 
@@ -124,7 +135,7 @@ def rogan_gladen(
     Returns:
         None if it is undefined: nothing was judged, one class has no label, or the judge is no
         better than a coin. Without interval if there are fewer than `FEWEST_INFORMATIVE` labelled
-        clusters.
+        clusters, or if no rate from 0 to 1 fits: the judge's errors differ between models.
 
     Raises:
         SampleError: there are fewer than ten labelled clusters.
@@ -160,6 +171,9 @@ def rogan_gladen(
         return Estimate.without_interval(rate, len(truth), clusters, absent)
     spread = _of_few(clusters) * np.bincount(place, influence) / youden
     half = _half_width(spread, clusters)
+    if not (-half < value < 1 + half):
+        absent = "no rate from 0 to 1 fits the judge's errors on the labelled answers"
+        return Estimate.without_interval(rate, len(truth), clusters, absent)
     low, high = max(0.0, value - half), min(1.0, value + half)
     return Estimate(rate, min(low, rate), max(high, rate), len(truth), clusters, "rogan-gladen")
 
@@ -177,7 +191,7 @@ def _require(
     bare = set(stratum.tolist()) - set(stratum[labelled].tolist())
     if bare:
         raise SampleError(
-            f"A correction needs labels in every language; {len(bare)} of "
+            f"A correction needs labels in every language and stratum; {len(bare)} of "
             f"{int(stratum.max()) + 1} have none."
         )
 
@@ -191,6 +205,12 @@ def _filled(
         seen = inside & ~np.isnan(judged)
         filled[inside & np.isnan(judged)] = judged[seen].mean() if seen.any() else 0.5
     return filled
+
+
+def _by(group: Int[Codes, "rows"], values: Float64[Floats, "rows"]) -> Float64[Floats, "rows"]:
+    """Return the mean of each row's group."""
+    sums: Floats = np.bincount(group, values) / np.maximum(1, np.bincount(group))
+    return sums[group]
 
 
 def _centred(

@@ -6,10 +6,12 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from mixmerge.annotation.draw import Judged
+from mixmerge.annotation.adjudicate import adjudicate
+from mixmerge.annotation.draw import JudgeRates
 from mixmerge.annotation.exchange import FORMATS
-from mixmerge.annotation.labels import LABELS_FILE, collect, write_labels
-from mixmerge.annotation.plan import ExtraItem, Request, make_task
+from mixmerge.annotation.items import ExtraItem
+from mixmerge.annotation.labels import LABELS_FILE, Collected, collect, write_labels
+from mixmerge.annotation.plan import Request, make_task
 from mixmerge.annotation.quality import (
     Agreement,
     AnnotatorQuality,
@@ -18,7 +20,7 @@ from mixmerge.annotation.quality import (
     disagreements,
 )
 from mixmerge.annotation.server import serving
-from mixmerge.annotation.task import DRAWN, TaskPlan, read_task
+from mixmerge.annotation.task import DRAWN, KeyItem, TaskPlan, read_task
 from mixmerge.errors import DataError, SpecError
 from mixmerge.evaluation.calibration.calibrate import calibrate
 from mixmerge.evaluation.calibration.labels import CalibrateSpec
@@ -30,6 +32,7 @@ from mixmerge.records.judge_card import JudgeCard
 from mixmerge.records.results import read_results
 from mixmerge.spec_model import unknown_name
 from mixmerge.study.run import recorded
+from mixmerge.study.run import report as rebuild_report
 from mixmerge.study.spec import BASE
 from mixmerge.study.steps.calibrate import CARD
 from mixmerge.study.steps.outputs import Outputs
@@ -62,6 +65,7 @@ def annotate_plan(
     *,
     annotators: Sequence[str],
     labels: int | None = None,
+    half_width: float | None = None,
     overlap: float = 0.2,
     axes: Sequence[Axis] = (),
     models: Sequence[str] = (),
@@ -78,6 +82,8 @@ def annotate_plan(
         out: The task folder; ``out/pages`` may be sent, the rest has the key.
         annotators: ``NAME`` or ``NAME=ar,en``, the languages that this person reads.
         labels: Labels to ask for, of all annotators together; by default one for every answer.
+        half_width: In place of ``labels``, the fewest that give corrected rates within so many
+            points, on every axis.
         overlap: Share of the items that several annotators get.
         axes: Only these axes; by default all with verdicts of win, tie, loss, yes or no.
         models: Only answers of these models; by default all.
@@ -94,6 +100,8 @@ def annotate_plan(
     """
     if not 0 <= overlap <= 1:
         raise SpecError(f"--overlap {overlap:g}: a share from 0 to 1 is required.")
+    if half_width is not None and (labels is not None or not 0 < half_width < 100):
+        raise SpecError("--half-width: points between 0 and 100 are required, without --labels.")
     for tool in to:
         if tool not in FORMATS:
             raise SpecError(f"--to: {unknown_name(tool, 'annotation tools', FORMATS)}")
@@ -103,6 +111,7 @@ def annotate_plan(
     request = Request(
         annotators=people,
         labels=labels,
+        half_width=half_width and half_width / 100,
         overlap=overlap if len(people) > 1 else 0.0,
         languages=tuple(languages),
         models=tuple(models),
@@ -137,37 +146,52 @@ def annotate_serve(
             server.serve_forever()
 
 
+def annotate_adjudicate(
+    folder: Path | str,
+    files: Sequence[Path] = (),
+    *,
+    annotators: Sequence[str],
+    run: Path | str | None = None,
+) -> dict[str, int]:
+    """Give the answers without a majority to other people, blind to the labels so far.
+
+    Adds a page for each of ``annotators`` to the task folder, and returns how many answers each
+    gets. ``files`` are the labels that annotators sent, as for `annotate_read`.
+
+    Raises:
+        SpecError: a name has a page already, nobody reads a language, or there is no such answer.
+        HeldError: a server has the folder.
+    """
+    folder, people = Path(folder), _people(annotators)
+    plan, key, found, materials = _labelled(folder, files, run)
+    return adjudicate(folder, plan, key, found, materials, people)
+
+
 def annotate_read(
     folder: Path | str,
     files: Sequence[Path] = (),
     *,
     run: Path | str | None = None,
+    report: bool = False,
     progress: Progress = silent,
 ) -> AnnotationReport:
     """Read the labels of a task folder back, with files that annotators sent.
 
     Writes into the folder ``labels.jsonl`` and ``drawn.jsonl`` for ``calibrate``, ``verdicts`` for
-    ``judge: {human: …}``, ``disagreements.jsonl`` and ``annotation.json``.
+    ``judge: {human: …}``, ``disagreements.jsonl`` and ``annotation.json``. With ``report`` also
+    into the run: the judge card, and the report with corrected rates beside the judge's.
 
     Raises:
         DataError: a file is not of this task, or two people used one name.
         SpecError: the folder is not a task folder, or its run is gone.
     """
     folder = Path(folder)
-    plan, key = read_task(folder)
-    axes = list(dict.fromkeys(each.axis for each in plan.strata))
-    materials = _materials(run or plan.run, axes, plan.models)
-    if plan.languages:
-        materials = [
-            replace(each, prompts=[p for p in each.prompts if p.language in plan.languages])
-            for each in materials
-        ]
-    found = collect(folder, plan.task, key, files, materials)
+    plan, _, found, materials = _labelled(folder, files, run)
     count = write_labels(folder, found, materials)
     differ = list(disagreements(found, materials))
     write_rows(folder / DISAGREEMENTS, differ)
     notes = list(found.notes)
-    report = AnnotationReport(
+    made = AnnotationReport(
         labels=count,
         disagreements=len(differ),
         no_majority=sum(each.majority is None for each in differ),
@@ -176,8 +200,27 @@ def annotate_read(
         card=_card(folder, Path(run or plan.run), materials, plan.seed, notes, progress),
         notes=notes,
     )
-    write_json(folder / REPORT, report.model_dump(mode="json"))
-    return report
+    write_json(folder / REPORT, made.model_dump(mode="json"))
+    if report:
+        if made.card is None:
+            raise DataError(f"--report: {made.notes[-1]} The labels are kept.")
+        rebuild_report(run or plan.run, card=made.card, progress=progress)
+    return made
+
+
+def _labelled(
+    folder: Path, files: Sequence[Path], run: Path | str | None
+) -> tuple[TaskPlan, list[KeyItem], Collected, list[Material]]:
+    """Return a task's plan and key, its labels, and the answers of its run."""
+    plan, key = read_task(folder)
+    axes = list(dict.fromkeys(each.axis for each in plan.strata))
+    materials = _materials(run or plan.run, axes, plan.models)
+    if plan.languages:
+        materials = [
+            replace(each, prompts=[p for p in each.prompts if p.language in plan.languages])
+            for each in materials
+        ]
+    return plan, key, collect(folder, plan.task, key, files, materials), materials
 
 
 def _card(
@@ -233,14 +276,14 @@ def _people(annotators: Sequence[str]) -> dict[str, tuple[str, ...]]:
     return people
 
 
-def _rates(card: JudgeCard) -> dict[Axis, Judged]:
+def _rates(card: JudgeCard) -> dict[Axis, JudgeRates]:
     rates = {}
     for axis, trial in card.axes.items():
         sensitivity, specificity = trial.accuracy.sensitivity, trial.accuracy.specificity
         if sensitivity and specificity:
             found = f"{CARD}: {sensitivity.value:.2f} and {specificity.value:.2f}"
             source = f"sensitivity and specificity from {found}"
-            rates[axis] = Judged(sensitivity.value, specificity.value, source)
+            rates[axis] = JudgeRates(sensitivity.value, specificity.value, source)
     return rates
 
 

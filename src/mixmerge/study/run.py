@@ -308,12 +308,17 @@ def prepare_evaluation(
 
 
 def report(
-    folder: Path | str, *, progress: Progress = silent, say: Callable[[str], None] | None = None
+    folder: Path | str,
+    *,
+    card: JudgeCard | None = None,
+    progress: Progress = silent,
+    say: Callable[[str], None] | None = None,
 ) -> Path:
     """Rebuild tables, figures and ``report.html`` of a run, finished or not; return the page.
 
-    Needs no files outside the run folder; see `recorded`. ``say`` hears what the pages leave out,
-    if anything.
+    Needs no files outside the run folder; see `recorded`. A ``card``, from people's labels, takes
+    the place of the study's own, also in later reports of the run as it is now. ``say`` hears what
+    the pages leave out, if anything.
 
     Raises:
         SpecError: the folder is not a run folder, or nothing in it has been judged yet.
@@ -322,12 +327,18 @@ def report(
     from mixmerge.study.steps.report import gather
 
     prepared, shown, unfinished = recorded(folder)
+    kept = prepared.root / CARD
+    if card is not None:
+        write_json(kept, card.model_dump(mode="json"))
+    elif prepared.study.evaluate.calibrate is None and not unfinished and kept.is_file():
+        card = JudgeCard.model_validate(read_json(kept))
     data = gather(
         prepared.study,
         shown,
         unfinished=unfinished,
         study_file=prepared.text,
         run=prepared.root,
+        card=card,
     )
     return write_report(data, Path(folder), progress=progress, say=say)
 

@@ -160,7 +160,10 @@ def test_one_label_in_a_language_is_named_as_the_reason(
     write_rows(tmp_path / "labels.jsonl", rows)
     spec = CalibrateSpec(labels=tmp_path / "labels.jsonl", probes=0)
     card = calibrate(spec, [material])
-    assert card.corrected[0].note == "No interval: a language has labels on only one source prompt"
+    assert (
+        card.corrected[0].note
+        == "No interval: a language or stratum has labels on only one source prompt"
+    )
 
 
 def test_a_judge_that_has_not_judged_everything_corrects_nothing(

@@ -37,7 +37,7 @@ class AxisCorrection:
         self._cluster = table.cluster
         strata, languages = found.labels.strata, table.language.tolist()
         drawn_in = [strata[prompt] for prompt in table.prompts] if strata else languages
-        self._stratum = numbered(drawn_in)
+        self._stratum, self._language = numbered(drawn_in), numbered(languages)
         keys = [(answer.model, answer.prompt.id) for answer in found.answers]
         weights = dict(zip(keys, found.weight, strict=True))
         self._weight = {
@@ -71,7 +71,10 @@ class AxisCorrection:
         rogan = None
         if ppi is not None and not self._material.compares:
             try:
-                rogan = statistic(rogan_gladen(scores, self._cluster, self._known()))
+                found = rogan_gladen(scores, self._cluster, self._known())
+                rogan = statistic(found)
+                if found and found.absent and not note:
+                    note = f"No interval by Rogan and Gladen: {found.absent}"
             except SampleError as error:
                 note = str(error)
         return CorrectedRate(
@@ -89,7 +92,9 @@ class AxisCorrection:
     ) -> tuple[Statistic | None, str]:
         """Return a corrected mean, and why it or its interval is missing."""
         try:
-            found = prediction_powered(scores, truth, self._cluster, self._stratum, scale=scale)
+            found = prediction_powered(
+                scores, truth, self._cluster, self._stratum, self._language, scale=scale
+            )
         except SampleError as error:
             return None, str(error)
         return statistic(found), f"No interval: {found.absent}" if found.absent else ""

@@ -22,7 +22,7 @@
   // ---- What is kept ---------------------------------------------------------------------------
 
   const random = () => Array.from(crypto.getRandomValues(new Uint8Array(8)), (n) => n.toString(16).padStart(2, "0")).join("");
-  let kept = { device: random(), labels: {}, waiting: [] };
+  let kept = { device: random(), labels: {}, waiting: [], table: false };
   let lasting = true;
   try {
     kept = { ...kept, ...JSON.parse(localStorage.getItem(store) ?? "{}") };
@@ -136,27 +136,56 @@
     element.scrollTop = 0;
   };
 
+  /** Show an item's texts in an article of the page. */
+  const lay = (article, item) => {
+    const part = (name) => article.querySelector(`.${name}`);
+    part("kind").textContent = item.practice ? "practice" : "";
+    part("language").textContent = item.language;
+    put(part("prompt"), item.texts[0], item.language);
+    part("answers").replaceChildren(...item.texts.slice(1).map((text, side) => {
+      const head = item.texts.length > 2 ? `Answer ${"AB"[side]}` : "Answer";
+      const [answer, body] = [make("div"), make("div", "", "text answer")];
+      body.tabIndex = 0;
+      put(body, text, item.language);
+      answer.append(make("h2", head, "small-head"), body);
+      return answer;
+    }));
+  };
+
+  // The table: an article for each item of a page of rows; the choices below are for the current one.
+  const ROWS = 20;
+  const articles = () => find("items").children;
+  const firstRow = () => (kept.table ? at - at % ROWS : at);
+  let shown = -1;  // the first item on the page
+  let labelled = 0;  // labels given since these items are in view
+
   const show = (place) => {
     at = Math.max(0, Math.min(items.length, place));
+    // In the table, items may have been passed over.
+    if (at === items.length) at = (items.findIndex(lacks) + items.length + 1) % (items.length + 1);
     const item = items[at];
-    for (const id of ["item", "choices"]) find(id).hidden = !item;
+    for (const id of ["items", "choices"]) find(id).hidden = !item;
     find("end").hidden = Boolean(item);
     find("place").textContent = item ? `${at + 1} of ${items.length}` : "done";
     if (!item) { find("end").scrollIntoView({ block: "nearest" }); return; }
     const question = questions[item.question];
-    [seen, since] = [0, performance.now()];
-    find("kind").textContent = item.practice ? "practice" : "";
-    find("language").textContent = item.language;
-    put(find("prompt"), item.texts[0], item.language);
-    find("answers").replaceChildren(...item.texts.slice(1).map((text, side) => {
-      const part = make("div");
-      const head = item.texts.length > 2 ? `Answer ${"AB"[side]}` : "Answer";
-      const body = make("div", "", "text answer");
-      body.tabIndex = 0;
-      put(body, text, item.language);
-      part.append(make("h2", head, "small-head"), body);
-      return part;
-    }));
+    if (shown !== firstRow()) {
+      shown = firstRow();
+      [seen, since, labelled] = [0, performance.now(), 0];
+      const rows = items.slice(shown, kept.table ? shown + ROWS : shown + 1);
+      find("items").replaceChildren(...rows.map((row, number) => {
+        const article = find("item").content.firstElementChild.cloneNode(true);
+        const place = shown + number;
+        article.setAttribute("aria-label", `Item ${place + 1}`);
+        article.addEventListener("focusin", () => { if (place !== at) show(place); });
+        lay(article, row);
+        return article;
+      }));
+      window.scrollTo(0, 0);
+    }
+    const article = articles()[at - shown];
+    for (const each of articles()) each.setAttribute("aria-current", String(each === article));
+    article.scrollIntoView({ block: "nearest", behavior: "instant" });
     find("question").textContent = question.text;
     find("buttons").replaceChildren(...question.choices.map(([choice, words], number) => {
       const button = make("button");
@@ -168,8 +197,7 @@
     }));
     form.elements.category.replaceChildren(...["", ...question.categories].map((name) => new Option(name || "choose…", name)));
     fill();
-    window.scrollTo(0, 0);
-    find("item").focus({ preventScroll: true });
+    article.focus({ preventScroll: true });
   };
 
   const current = () => kept.labels[items[at]?.id];
@@ -185,7 +213,11 @@
     find("reason").hidden = label?.choice !== "cannot";
     form.elements.reason.value = label?.reason ?? "";
     find("back").disabled = at === 0;
-    find("next").disabled = !complete();
+    find("next").disabled = lacks(item);
+    for (const [row, article] of [...articles()].entries()) {
+      const { id, question } = items[shown + row];
+      article.querySelector(".label").textContent = new Map(questions[question].choices).get(kept.labels[id]?.choice) ?? "";
+    }
     const known = item.practice;
     const feedback = find("feedback");
     feedback.hidden = !(known && label);
@@ -198,16 +230,17 @@
     }
   };
 
-  const complete = () => {
-    const label = current();
-    if (!label) return false;
-    if (label.choice === "cannot") return label.reason.trim() !== "";
-    return find("severity").hidden || label.severity !== null;
+  /** Whether an item has no whole label yet. */
+  const lacks = ({ id, question, practice }) => {
+    const label = kept.labels[id];
+    if (label?.choice === "cannot") return label.reason.trim() === "";
+    return !label || (questions[question].severity && label.choice === "yes" && !practice && !label.severity);
   };
 
   const change = (changes) => {
     const { id, shown } = items[at];
-    const before = current() ?? { id, shown, severity: null, category: "", reason: "", seconds: inView() };
+    // Rows of a table are in view together: each takes its part of the time.
+    const before = current() ?? { id, shown, severity: null, category: "", reason: "", seconds: inView() / ++labelled };
     kept.labels[id] = { ...before, ...changes, at: new Date().toISOString(), device: kept.device };
     if (served && !kept.waiting.includes(id)) kept.waiting.push(id);
     keep();
@@ -226,7 +259,7 @@
 
   form.addEventListener("submit", (event) => {
     event.preventDefault();
-    if (complete()) show(at + 1);
+    if (!lacks(items[at])) show(at + 1);
   });
   form.elements.reason.addEventListener("input", (event) => change({ reason: event.target.value }));
   form.elements.category.addEventListener("change", (event) => change({ category: event.target.value }));
@@ -236,15 +269,28 @@
   find("back").addEventListener("click", () => show(at - 1));
   find("review").addEventListener("click", () => show(items.length - 1));
 
+  const view = () => {
+    find("view").textContent = kept.table ? "One at a time" : "Table";
+    document.body.classList.toggle("rows", kept.table);
+    shown = -1;
+  };
+  find("view").addEventListener("click", () => {
+    kept.table = !kept.table;
+    keep();
+    view();
+    show(at);
+  });
+
   document.addEventListener("keydown", (event) => {
     const typing = event.target.matches("input:not([type=radio]), select");
     // A key that is held down must not label the next item, too.
     if (event.repeat || typing || event.ctrlKey || event.metaKey || event.altKey) return;
     if (event.key === "ArrowLeft" && at > 0 && !event.target.matches("[type=radio]")) show(at - 1);
     else if (event.key === "?") find("guidelines").toggleAttribute("open");
+    else if (event.key === "v") find("view").click();
     else if (!items[at]) return;
-    else if (event.key === "ArrowRight" && complete() && !event.target.matches("[type=radio]")) show(at + 1);
-    else if (event.key === "Enter" && !event.target.matches("button, summary, a") && complete()) show(at + 1);
+    else if (event.key === "ArrowRight" && !lacks(items[at]) && !event.target.matches("[type=radio]")) show(at + 1);
+    else if (event.key === "Enter" && !event.target.matches("button, summary, a") && !lacks(items[at])) show(at + 1);
     else if (!find("severity").hidden && /^[1-3]$/.test(event.key)) change({ severity: Number(event.key) });
     else {
       const options = [...find("buttons").children];
@@ -273,8 +319,8 @@
   for (const { id, shown } of items) if (kept.labels[id]?.shown !== shown) delete kept.labels[id];
   kept.waiting = kept.waiting.filter((id) => kept.labels[id]);
   keep();
-  const first = items.findIndex(({ id }) => !kept.labels[id]);
-  show(first < 0 ? items.length : first);
+  view();
+  show(items.length);  // the first without a label
   document.body.dataset.ready = "";
   send();
 })();

@@ -93,11 +93,13 @@ def gather(
     unfinished: Sequence[str] = (),
     study_file: str = "",
     run: Path | None = None,
+    card: JudgeCard | None = None,
 ) -> ReportInput:
     """Collect the input of the report of a finished or unfinished study.
 
     ``folders`` holds the finished steps' folders by step id, ``unfinished`` the ids of the others.
-    The ``run`` folder has the record of what calls to endpoints have cost.
+    The ``run`` folder has the record of what calls to endpoints have cost. A ``card`` takes the
+    place of the study's own.
 
     Raises:
         SpecError: no model has been judged yet, so there is nothing to report.
@@ -109,12 +111,12 @@ def gather(
         for name, folder in folders.items()
         if (folder / RECORD).is_file()
     }
-    card = folders.get("calibrate/study")
+    trial = folders.get("calibrate/study")
     told = recipes(study, found.models)
     return ReportInput(
         results=found,
         base=study.base.model or "",
-        judge_card=card and JudgeCard.model_validate(read_json(card / CARD)),
+        judge_card=card or (trial and JudgeCard.model_validate(read_json(trial / CARD))),
         title=study.report.title or study.study,
         languages=study.languages,
         parents={name: _made_from(study, name) for name in found.models if name != BASE},
