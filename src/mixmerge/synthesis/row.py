@@ -35,9 +35,9 @@ class MadeBy(RowModel):
     """The model's name at its endpoint, the content of its folder, or the judge."""
     prompt: str
     """The version of the recipe's instruction: the beginning of the SHA-256 of its text."""
-    parameters: dict[str, Any] = {}
+    parameters: dict[str, Any] = Field(default_factory=dict)
     """What else determined the text: temperature, style, target language, number of the sample."""
-    measured: dict[str, float] = Field({}, exclude_if=lambda values: not values)
+    measured: dict[str, float] = Field(default_factory=dict, exclude_if=lambda values: not values)
     """What was measured of the text, such as ``chrf`` of its translation back."""
 
 
