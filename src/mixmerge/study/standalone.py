@@ -1,4 +1,4 @@
-"""Mix data or train one checkpoint without a study: ``mixmerge mix`` and ``mixmerge train``.
+"""Parts without a study: ``mixmerge mix``, ``mixmerge train`` and ``mixmerge generate-data``.
 
 A specification is a YAML file, or the object that such a file is read into. Paths in it are
 relative to the working directory.
@@ -15,6 +15,8 @@ from mixmerge.study.spec_file import read_spec
 if TYPE_CHECKING:
     from mixmerge.mixing.manifest import Manifest
     from mixmerge.mixing.spec import MixSpec
+    from mixmerge.synthesis.report import GenerationReport
+    from mixmerge.synthesis.spec import GenerateDataSpec
     from mixmerge.training.report import TrainReport
     from mixmerge.training.spec import TrainJob
 
@@ -61,6 +63,34 @@ def train(
         teachers=job.teachers,
         progress=progress,
     )
+
+
+def generate_data(
+    spec: "Path | str | GenerateDataSpec",
+    out: Path | str,
+    *,
+    dry_run: bool = False,
+    progress: Progress = silent,
+) -> "GenerationReport":
+    """Make training data from seeds: prompts, translations, answers and preference pairs.
+
+    Writes ``rows.jsonl``, ``dropped.jsonl`` and ``report.json`` into the folder ``out``. Every
+    reply is kept there, so the same call goes on where a killed one stopped and asks nothing twice.
+    With ``dry_run`` nothing is asked or written: the report counts the calls to make and their
+    price.
+
+    Raises:
+        UserError: the specification is invalid, a source, model or judge cannot be used, calls
+            failed, the budget is spent, or no row is left.
+    """
+    from mixmerge.synthesis.engine import generate, plan
+    from mixmerge.synthesis.spec import GenerateDataSpec
+    from mixmerge.testbed.judge import RuleJudge
+
+    read, judges = _read(spec, GenerateDataSpec), {"testbed": RuleJudge()}
+    if dry_run:
+        return plan(read, Path(out), rule_judges=judges)
+    return generate(read, Path(out), rule_judges=judges, progress=progress)
 
 
 def _read(spec: Path | str | Spec, kind: type[Spec]) -> Spec:

@@ -50,7 +50,7 @@ class EndpointBackend:
         """
         asked = [prompt for prompt in prompts if prompt.id in missing]
         replies = self._endpoint.ask(
-            lambda: (_request(prompt, decoding) for prompt in asked), progress, what="answers"
+            lambda: (request_of(prompt, decoding) for prompt in asked), progress, what="answers"
         )
         failed: list[str] = []
         for prompt, reply in zip(asked, replies, strict=True):
@@ -68,7 +68,8 @@ class EndpointBackend:
         """Do nothing: `answers` closes its connections."""
 
 
-def _request(prompt: Prompt, decoding: DecodingSpec) -> dict[str, Any]:
+def request_of(prompt: Prompt, decoding: DecodingSpec) -> dict[str, Any]:
+    """Return the request that asks a served model for its answer to a prompt."""
     request: dict[str, Any] = {
         "messages": [message.model_dump() for message in prompt.messages],
         "max_tokens": decoding.max_new_tokens,

@@ -1,0 +1,317 @@
+"""Ask the named models of a specification, or plan what asking them would cost.
+
+Endpoints are asked by the client that judges use and folders by the backends that answer
+evaluations, both with a journal, so that nothing is asked twice in one output folder.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol
+
+from mixmerge.durable import read_log
+from mixmerge.errors import ResourceError
+from mixmerge.evaluation.backends.chat_endpoint import request_of
+from mixmerge.evaluation.backends.make import Backend, make_backend
+from mixmerge.evaluation.calls.endpoint import ChatEndpoint, body_of, call_key
+from mixmerge.evaluation.calls.reply import Reply
+from mixmerge.evaluation.calls.spending import LEDGER, CallSize, Tokens
+from mixmerge.evaluation.endpoint_spec import EndpointSpec, Price
+from mixmerge.evaluation.generate import generate
+from mixmerge.evaluation.judges.endpoint import EndpointJudgeSpec
+from mixmerge.evaluation.spec import DecodingSpec, GeneratePlacement
+from mixmerge.fingerprint import fingerprint, folder_fingerprint, once
+from mixmerge.hub import resolve
+from mixmerge.progress import Progress, named, silent
+from mixmerge.records import Message, Prompt, RowModel
+from mixmerge.synthesis.model_spec import FolderSpec, ModelSpec
+
+CALLS = "calls"
+"""The folder of all journals; its ledger counts what they cost together."""
+
+
+@dataclass(frozen=True)
+class Ask:
+    """One question to one model."""
+
+    row: str
+    """The id of the row that it is about, for messages."""
+    model: str
+    """The model's name in the specification."""
+    messages: tuple[Message, ...]
+    decoding: DecodingSpec
+    stand_in: str
+    """A usable reply of the size to expect; it takes the place of the reply in a plan."""
+    schema: Mapping[str, Any] | None = None
+    """JSON Schema of the reply, for endpoints that support it."""
+
+    @cached_property
+    def prompt(self) -> Prompt:
+        """The question as a prompt; equal questions have the same id."""
+        key = fingerprint([[m.model_dump() for m in self.messages], self.decoding.model_dump()])
+        name = f"{self.row}-{key[:16]}"
+        return Prompt(id=name, cluster=name, language="", messages=self.messages)
+
+    @property
+    def request(self) -> dict[str, Any]:
+        """The request to an endpoint."""
+        request = request_of(self.prompt, self.decoding)
+        if self.schema is not None:
+            schema = {"name": "reply", "strict": True, "schema": dict(self.schema)}
+            request["response_format"] = {"type": "json_schema", "json_schema": schema}
+        return request
+
+
+class Usage(RowModel):
+    """What one model did for one step."""
+
+    calls: int
+    """Different questions; those answered by an earlier run are included."""
+    input_tokens: int | None
+    """None if the model does not count them."""
+    output_tokens: int | None
+    dollars: float | None
+    """Tokens times price; None without a price. Failed attempts may cost more: see the total."""
+
+
+Complaint = Callable[[Reply], str | None]
+
+
+class Asker(Protocol):
+    """Answers questions: `Models` by asking, `Plan` by standing in."""
+
+    planning: bool
+    usage: dict[str, dict[str, Usage]]
+    """By step and model."""
+
+    def ask(self, step: str, asks: Sequence[Ask], complaint: Complaint) -> list[Reply]:
+        """Return the replies in the order of the questions."""
+
+    def name(self, model: str) -> str:
+        """Return what identifies a model in a row's provenance."""
+
+
+@dataclass
+class Models:
+    """The models of a specification, asked for real."""
+
+    specs: Mapping[str, ModelSpec]
+    calls: Path
+    """The folder of journals."""
+    drop_failed: bool = False
+    """Whether a call that failed for good is a reply with an error instead of the end."""
+    progress: Progress = silent
+    planning: bool = False
+    usage: dict[str, dict[str, Usage]] = field(default_factory=dict)
+    _loaded: tuple[str, Backend] | None = None
+
+    def ask(self, step: str, asks: Sequence[Ask], complaint: Complaint) -> list[Reply]:
+        """Return the replies in the order of the questions; each is asked once.
+
+        Raises:
+            ResourceError: calls failed, the budget is spent, or the disk is full. The other
+                replies are kept.
+            SpecError: an endpoint cannot be used, or no reply of a model can.
+        """
+        replies: dict[int, Reply] = {}
+        for model, places in _by_model(asks):
+            own = [asks[place] for place in places]
+            spec = self.specs[model]
+            if isinstance(spec, FolderSpec):
+                made = list(self._of_folder(step, model, spec, own))
+            else:
+                made = self._of_endpoint(step, model, spec, own, complaint)
+            _count(self.usage, step, model, spec, zip(own, made, strict=True))
+            replies |= zip(places, made, strict=True)
+        self._require(step, asks, replies)
+        return [replies[place] for place in range(len(asks))]
+
+    def name(self, model: str) -> str:
+        """Return the model's name at its endpoint, or its folder's with a digest of the content."""
+        return model_name(self.specs[model])
+
+    def close(self) -> None:
+        """Free the memory of a local model."""
+        if self._loaded is not None:
+            self._loaded[1].close()
+        self._loaded = None
+
+    def _of_endpoint(
+        self, step: str, model: str, spec: EndpointSpec, asks: Sequence[Ask], complaint: Complaint
+    ) -> list[Reply]:
+        endpoint = ChatEndpoint(
+            spec, self.calls / f"{model}.jsonl", optional=("response_format", "seed")
+        )
+        return list(
+            endpoint.ask(
+                lambda: (ask.request for ask in asks),
+                named(self.progress, step),
+                what=f"calls of {model}",
+                complaint=complaint,
+            )
+        )
+
+    def _of_folder(
+        self, step: str, model: str, spec: FolderSpec, asks: Sequence[Ask]
+    ) -> Iterator[Reply]:
+        if self._loaded is None or self._loaded[0] != model:
+            self.close()
+            placement = GeneratePlacement(batch_size=spec.batch_size, threads=spec.threads)
+            backend = make_backend(
+                spec.own, resolve(spec.folder), calls=self.calls, placement=placement
+            )
+            self._loaded = model, backend
+        answers: dict[str, Reply] = {}
+        out = self.calls / f"{model}.jsonl"
+        for decoding in {repr(ask.decoding): ask.decoding for ask in asks}.values():
+            prompts = {a.prompt.id: a.prompt for a in asks if a.decoding == decoding}
+            listen = named(self.progress, step)
+            for answer in generate(
+                self._loaded[1], [*prompts.values()], decoding, out, keep_journal=True,
+                progress=listen,
+            ):  # fmt: skip
+                answers[answer.prompt] = Reply(
+                    answer.text,
+                    refused=answer.finish_reason == "filter",
+                    finish_reason=answer.finish_reason,
+                    output_tokens=answer.tokens,
+                    thoughts=answer.thoughts,
+                )
+            out.unlink()  # the journal beside it has all of them
+        yield from (answers[ask.prompt.id] for ask in asks)
+
+    def _require(self, step: str, asks: Sequence[Ask], replies: Mapping[int, Reply]) -> None:
+        failed = [place for place, reply in replies.items() if reply.error is not None]
+        if failed and not self.drop_failed:
+            first = asks[failed[0]]
+            raise ResourceError(
+                f"{step}: {len(failed):,} of {len(asks):,} calls failed; the first, about row "
+                f"{first.row} to {first.model}: {replies[failed[0]].error}. The others are kept: "
+                "run the same command again to repeat only these, or leave their rows out with "
+                "`failed_calls: drop`."
+            )
+
+
+@dataclass
+class Plan:
+    """Counts what would be asked. Replies that an earlier run journalled are read, not counted."""
+
+    specs: Mapping[str, ModelSpec]
+    calls: Path
+    planning: bool = True
+    usage: dict[str, dict[str, Usage]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._known: dict[str, dict[str, Any]] = {}
+        """By model, the journalled replies."""
+
+    def ask(self, step: str, asks: Sequence[Ask], complaint: Complaint) -> list[Reply]:
+        """Return known replies, and stand-ins for the others, which are counted."""
+        del complaint
+        replies: dict[int, Reply] = {}
+        for model, places in _by_model(asks):
+            spec = self.specs[model]
+            known = self._journalled(model)
+            missing: list[tuple[Ask, Reply]] = []
+            for place in places:
+                reply = known.get(_key(spec, asks[place]))
+                if reply is None:
+                    reply = _stand_in(asks[place])
+                    missing.append((asks[place], reply))
+                replies[place] = reply
+            _count(self.usage, step, model, spec, missing)
+        return [replies[place] for place in range(len(asks))]
+
+    def name(self, model: str) -> str:
+        """Return what identifies a model."""
+        return model_name(self.specs[model])
+
+    def _journalled(self, model: str) -> Mapping[str, Reply]:
+        if model not in self._known:
+            log = read_log(self.calls / f"{model}.jsonl")
+            self._known[model] = {key: Reply(**value) for key, value in log}
+        return self._known[model]
+
+
+def model_name(spec: ModelSpec) -> str:
+    """Return what identifies a model: its name, and a folder's content."""
+    if isinstance(spec, EndpointSpec):
+        return spec.model
+    folder = resolve(spec.folder)
+    return f"{folder.resolve().name}-{once(folder_fingerprint, folder)[:8]}"
+
+
+def spent(calls: Path) -> float:
+    """Return the dollars that all calls in a folder have cost, failed attempts included."""
+    return float(sum(read_log(calls / LEDGER)))
+
+
+def _by_model(asks: Sequence[Ask]) -> Iterator[tuple[str, list[int]]]:
+    for model in dict.fromkeys(ask.model for ask in asks):
+        yield model, [place for place, ask in enumerate(asks) if ask.model == model]
+
+
+def _key(spec: ModelSpec, ask: Ask) -> str:
+    return call_key(body_of(spec, ask.request)) if isinstance(spec, EndpointSpec) else ""
+
+
+def _stand_in(ask: Ask) -> Reply:
+    size = CallSize.of(ask.request).expected
+    return Reply(
+        ask.stand_in, finish_reason="stop", input_tokens=size.input, output_tokens=size.output
+    )
+
+
+def _count(
+    usage: dict[str, dict[str, Usage]],
+    step: str,
+    model: str,
+    spec: ModelSpec,
+    asked: Iterable[tuple[Ask, Reply]],
+) -> None:
+    """Add the different questions that were answered to the usage of a step."""
+    different = {ask.prompt.id.rpartition("-")[2]: reply for ask, reply in asked}
+    replies = [reply for reply in different.values() if reply.error is None]
+    price = spec.price if isinstance(spec, EndpointSpec) else None
+    made = _usage(replies, price)
+    before = usage.setdefault(step, {}).get(model)
+    usage[step][model] = made if before is None else _sum(before, made)
+
+
+def _usage(replies: Sequence[Reply], price: Price | None) -> Usage:
+    sent = [reply.input_tokens for reply in replies if reply.input_tokens is not None]
+    written = [reply.output_tokens for reply in replies if reply.output_tokens is not None]
+    tokens = Tokens(sum(sent), sum(written))
+    return Usage(
+        calls=len(replies),
+        input_tokens=tokens.input if len(sent) == len(replies) else None,
+        output_tokens=tokens.output if len(written) == len(replies) else None,
+        dollars=None if price is None else round(tokens.cost(price), 6),
+    )
+
+
+def judge_usage(judge: EndpointJudgeSpec, texts: Iterable[str]) -> Usage:
+    """Return what a judge would be asked to read these texts, replies up to their limit."""
+    sizes = [
+        CallSize.of({"messages": [{"content": text}], "max_tokens": judge.max_tokens}).expected
+        for text in texts
+    ]
+    tokens = sum(sizes, Tokens(0, 0))
+    dollars = None if judge.price is None else tokens.cost(judge.price)
+    return Usage(
+        calls=len(sizes), input_tokens=tokens.input, output_tokens=tokens.output, dollars=dollars
+    )
+
+
+def journalled_usage(journal: Path, price: Price | None) -> Usage:
+    """Return what the journal of a judge's calls holds, of earlier runs in the folder, too."""
+    return _usage([Reply(**value) for _, value in read_log(journal)], price)
+
+
+def _sum(one: Usage, other: Usage) -> Usage:
+    def added(name: str) -> Any:
+        a, b = getattr(one, name), getattr(other, name)
+        return None if a is None or b is None else a + b
+
+    return Usage(**{name: added(name) for name in Usage.model_fields})
