@@ -57,7 +57,11 @@ def model() -> Iterator[Callable[..., Server]]:
     def start(script: Script = lambda *_: None) -> Server:
         def behave(text: str, attempt: int) -> Answer:
             body = json.loads(text)
-            return script(body, attempt) or obedient(body)
+            status, headers, answer = script(body, attempt) or obedient(body)
+            if status != 200:
+                return status, headers, answer
+            usage = {"prompt_tokens": len(text) // 4, "completion_tokens": len(answer) // 4}
+            return status, headers, json.dumps(json.loads(answer) | {"usage": usage}).encode()
 
         running.append(Server(behave, read=json.dumps))
         return running[-1]

@@ -14,6 +14,7 @@ from mixmerge.errors import DataError, HeldError, ResourceError, SpecError
 from mixmerge.files import read_json, read_rows
 from mixmerge.mixing.materialise import mix
 from mixmerge.mixing.spec import MixSpec
+from mixmerge.synthesis import engine
 from mixmerge.synthesis.engine import LOCK, generate, plan
 from mixmerge.synthesis.report import REPORT
 from mixmerge.synthesis.row import DROPPED, ROWS, DroppedRow, Row
@@ -193,8 +194,8 @@ def test_the_budget_is_one_for_all_models_and_judges(
 ) -> None:
     """No call is sent that could exceed it; with a larger one the same command goes on."""
     server = model()
-    spec = made(seeds, server.url, [*PIPELINE, pair_step(server.url)], budget=0.06)
-    with pytest.raises(ResourceError, match=r"The budget of \$0\.06 has no room"):
+    spec = made(seeds, server.url, [*PIPELINE, pair_step(server.url)], budget=0.03)
+    with pytest.raises(ResourceError, match=r"The budget of \$0\.03 has no room"):
         generate(spec, tmp_path / "out")
     paid = len(server.calls)
     assert 0 < paid < 117
@@ -213,8 +214,11 @@ def test_nothing_left_is_an_error_with_the_reasons(
     assert read_json(tmp_path / "out" / REPORT)["rows"] == 0
 
 
-def test_one_command_at_a_time_in_a_folder(model: Model, seeds: Path, tmp_path: Path) -> None:
+def test_one_command_at_a_time_in_a_folder(
+    model: Model, seeds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A second one is refused with the name of the first, and asks nothing."""
+    monkeypatch.setattr(engine, "_SECONDS_TO_START", 0.1)
     server = model()
     (tmp_path / "out").mkdir()
     with (
@@ -228,19 +232,19 @@ def test_one_command_at_a_time_in_a_folder(model: Model, seeds: Path, tmp_path: 
 def test_filters_and_quotas_apply_where_the_file_says(
     model: Model, seeds: Path, tmp_path: Path
 ) -> None:
-    """A step's filter spares later calls, and a quota is filled exactly or said to be short."""
+    """A step's filter spares later calls; a quota is filled exactly, or said to be short."""
     server = model()
-    steps = [
-        {"rephrase": 3, "filters": [{"length": "characters", "prompt": [1, 36]}]},
-        {"answer": "plain"},
-    ]
-    quotas = {"size": 4, "shares": {"category": ["theft", "violence"]}}
-    spec = made(seeds, server.url, steps, quotas=quotas)
-    report = generate(spec, tmp_path / "out")
-    assert sum(report.steps[0].filtered.values()) > 0
-    assert report.steps[1].took == report.steps[0].made - sum(report.steps[0].filtered.values())
-    assert report.rows + len(report.short) >= 4
-    assert set(report.categories) <= {"theft", "violence"}
+    short = {"length": "characters", "prompt": [1, 40]}
+    steps = [{"rephrase": 3, "filters": [short]}, {"answer": "plain"}]
+    for size, rows, sentences in ((4, 4, []), (8, 6, ["theft: 3 of 4", "violence: 3 of 4"])):
+        quotas = {"size": size, "shares": {"category": ["theft", "violence"]}}
+        report = generate(made(seeds, server.url, steps, quotas=quotas), tmp_path / "out")
+        assert sum(report.steps[0].filtered.values()) == 3  # those of the longest seed
+        assert report.steps[1].took == 6
+        assert len(server.calls) == 3 + 6
+        assert report.rows == rows
+        assert [sentence.partition(" rows")[0] for sentence in report.short] == sentences
+        assert report.outside_quotas == 6 - rows
 
 
 def test_the_rows_are_a_source_for_mixing(model: Model, seeds: Path, tmp_path: Path) -> None:

@@ -71,7 +71,8 @@ class Usage(RowModel):
     """None if the model does not count them."""
     output_tokens: int | None
     dollars: float | None
-    """Tokens times price; None without a price. Failed attempts may cost more: see the total."""
+    """Tokens times price; None without a price or without counts. The total also counts attempts
+    that failed."""
 
 
 class Replies(dict[tuple[str, str], dict[str, Reply]]):
@@ -247,9 +248,9 @@ def model_name(spec: ModelSpec) -> str:
     return f"{folder.resolve().name}-{once(folder_fingerprint, folder)[:8]}"
 
 
-def spent(calls: Path) -> float:
-    """Return the dollars that all calls in a folder have cost, failed attempts included."""
-    return float(sum(read_log(calls / LEDGER)))
+def spent(calls: Path) -> float | None:
+    """Return the dollars that all calls in a folder have cost; None if no endpoint has a price."""
+    return float(sum(read_log(calls / LEDGER))) if (calls / LEDGER).is_file() else None
 
 
 def _by_model(asks: Sequence[Ask]) -> Iterator[tuple[str, list[int]]]:
@@ -267,11 +268,12 @@ def usage(replies: Iterable[Reply], price: Price | None) -> Usage:
     sent = [reply.input_tokens for reply in answered if reply.input_tokens is not None]
     written = [reply.output_tokens for reply in answered if reply.output_tokens is not None]
     tokens = Tokens(sum(sent), sum(written))
+    counted = len(sent) == len(written) == len(answered)
     return Usage(
         calls=len(answered),
         input_tokens=tokens.input if len(sent) == len(answered) else None,
         output_tokens=tokens.output if len(written) == len(answered) else None,
-        dollars=None if price is None else round(tokens.cost(price), 6),
+        dollars=None if price is None or not counted else round(tokens.cost(price), 6),
     )
 
 

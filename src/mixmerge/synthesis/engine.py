@@ -256,8 +256,8 @@ class _Work:
         """Return what was done."""
         usages = [usage for step in self._steps for usage in step.models.values()]
         priced = [usage.dollars for usage in usages if usage.dollars is not None]
-        most = sum(priced) if priced else None
         planned = self.asker.planning
+        dollars = (sum(priced) if priced else None) if planned else spent(self.calls)
         return GenerationReport(
             planned=planned,
             seeds=self._seeds,
@@ -270,7 +270,7 @@ class _Work:
             categories=by_category(self.result),
             dropped=len(self.dropped),
             calls=sum(usage.calls for usage in usages),
-            dollars=None if most is None else round(most if planned else spent(self.calls), 6),
+            dollars=None if dollars is None else round(dollars, 6),
             notes=self._notes,
         )
 

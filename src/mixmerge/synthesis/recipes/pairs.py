@@ -104,13 +104,8 @@ class Pairs(Recipe):
         if context.asker.planning:
             for each in members(spec.judge):
                 if isinstance(each, EndpointJudgeSpec):
-                    reading = Reading(each.rubric_for(question), question, each.model)
-                    context.asker.replies[context.step, each.model] = {
-                        text: stand_in(
-                            {"messages": [{"content": text}], "max_tokens": each.max_tokens}
-                        )
-                        for text in reading.texts(items)
-                    }
+                    missing = _missing(each, items, question, context.judging.journal)
+                    context.asker.replies[context.step, each.model] = missing
             # In a plan every prompt makes a pair, for earlier answers are better.
             earlier = question.asks == "comparison"
             return {i.prompt.id: float(earlier or i.prompt.id.endswith("/0")) for i in items}, ""
