@@ -19,7 +19,6 @@ from mixmerge.evaluation.calls.reply import Reply
 from mixmerge.evaluation.calls.spending import LEDGER, CallSize, Tokens
 from mixmerge.evaluation.endpoint_spec import EndpointSpec, Price
 from mixmerge.evaluation.generate import generate
-from mixmerge.evaluation.judges.endpoint import EndpointJudgeSpec
 from mixmerge.evaluation.spec import DecodingSpec, GeneratePlacement
 from mixmerge.fingerprint import fingerprint, folder_fingerprint, once
 from mixmerge.hub import resolve
@@ -72,7 +71,17 @@ class Usage(RowModel):
     """None if the model does not count them."""
     output_tokens: int | None
     dollars: float | None
-    """Tokens times price; None without a price. Failed attempts may cost more: see the total."""
+    """Tokens times price; None without a price or without counts. The total also counts attempts
+    that failed."""
+
+
+class Replies(dict[tuple[str, str], dict[str, Reply]]):
+    """The replies to different questions, by step and model; in a plan, to those not asked yet."""
+
+    def add(self, step: str, model: str, asked: Iterable[tuple[Ask, Reply]]) -> None:
+        """Add replies; a question that is asked again counts once."""
+        own = self.setdefault((step, model), {})
+        own |= {ask.prompt.id.rpartition("-")[2]: reply for ask, reply in asked}
 
 
 Complaint = Callable[[Reply], str | None]
@@ -82,8 +91,7 @@ class Asker(Protocol):
     """Answers questions: `Models` by asking, `Plan` by standing in."""
 
     planning: bool
-    usage: dict[str, dict[str, Usage]]
-    """By step and model."""
+    replies: Replies
 
     def ask(self, step: str, asks: Sequence[Ask], complaint: Complaint) -> list[Reply]:
         """Return the replies in the order of the questions."""
@@ -103,7 +111,7 @@ class Models:
     """Whether a call that failed for good is a reply with an error instead of the end."""
     progress: Progress = silent
     planning: bool = False
-    usage: dict[str, dict[str, Usage]] = field(default_factory=dict)
+    replies: Replies = field(default_factory=Replies)
     _loaded: tuple[str, Backend] | None = None
 
     def ask(self, step: str, asks: Sequence[Ask], complaint: Complaint) -> list[Reply]:
@@ -122,7 +130,7 @@ class Models:
                 made = list(self._of_folder(step, model, spec, own))
             else:
                 made = self._of_endpoint(step, model, spec, own, complaint)
-            _count(self.usage, step, model, spec, zip(own, made, strict=True))
+            self.replies.add(step, model, zip(own, made, strict=True))
             replies |= zip(places, made, strict=True)
         self._require(step, asks, replies)
         return [replies[place] for place in range(len(asks))]
@@ -200,11 +208,10 @@ class Plan:
     specs: Mapping[str, ModelSpec]
     calls: Path
     planning: bool = True
-    usage: dict[str, dict[str, Usage]] = field(default_factory=dict)
+    replies: Replies = field(default_factory=Replies)
 
     def __post_init__(self) -> None:
-        self._known: dict[str, dict[str, Any]] = {}
-        """By model, the journalled replies."""
+        self._known: dict[str, dict[str, Reply]] = {}
 
     def ask(self, step: str, asks: Sequence[Ask], complaint: Complaint) -> list[Reply]:
         """Return known replies, and stand-ins for the others, which are counted."""
@@ -217,10 +224,10 @@ class Plan:
             for place in places:
                 reply = known.get(_key(spec, asks[place]))
                 if reply is None:
-                    reply = _stand_in(asks[place])
+                    reply = stand_in(asks[place].request, asks[place].stand_in)
                     missing.append((asks[place], reply))
                 replies[place] = reply
-            _count(self.usage, step, model, spec, missing)
+            self.replies.add(step, model, missing)
         return [replies[place] for place in range(len(asks))]
 
     def name(self, model: str) -> str:
@@ -229,8 +236,7 @@ class Plan:
 
     def _journalled(self, model: str) -> Mapping[str, Reply]:
         if model not in self._known:
-            log = read_log(self.calls / f"{model}.jsonl")
-            self._known[model] = {key: Reply(**value) for key, value in log}
+            self._known[model] = journalled(self.calls / f"{model}.jsonl")
         return self._known[model]
 
 
@@ -242,9 +248,9 @@ def model_name(spec: ModelSpec) -> str:
     return f"{folder.resolve().name}-{once(folder_fingerprint, folder)[:8]}"
 
 
-def spent(calls: Path) -> float:
-    """Return the dollars that all calls in a folder have cost, failed attempts included."""
-    return float(sum(read_log(calls / LEDGER)))
+def spent(calls: Path) -> float | None:
+    """Return the dollars that all calls in a folder have cost; None if no endpoint has a price."""
+    return float(sum(read_log(calls / LEDGER))) if (calls / LEDGER).is_file() else None
 
 
 def _by_model(asks: Sequence[Ask]) -> Iterator[tuple[str, list[int]]]:
@@ -256,62 +262,27 @@ def _key(spec: ModelSpec, ask: Ask) -> str:
     return call_key(body_of(spec, ask.request)) if isinstance(spec, EndpointSpec) else ""
 
 
-def _stand_in(ask: Ask) -> Reply:
-    size = CallSize.of(ask.request).expected
-    return Reply(
-        ask.stand_in, finish_reason="stop", input_tokens=size.input, output_tokens=size.output
-    )
-
-
-def _count(
-    usage: dict[str, dict[str, Usage]],
-    step: str,
-    model: str,
-    spec: ModelSpec,
-    asked: Iterable[tuple[Ask, Reply]],
-) -> None:
-    """Add the different questions that were answered to the usage of a step."""
-    different = {ask.prompt.id.rpartition("-")[2]: reply for ask, reply in asked}
-    replies = [reply for reply in different.values() if reply.error is None]
-    price = spec.price if isinstance(spec, EndpointSpec) else None
-    made = _usage(replies, price)
-    before = usage.setdefault(step, {}).get(model)
-    usage[step][model] = made if before is None else _sum(before, made)
-
-
-def _usage(replies: Sequence[Reply], price: Price | None) -> Usage:
-    sent = [reply.input_tokens for reply in replies if reply.input_tokens is not None]
-    written = [reply.output_tokens for reply in replies if reply.output_tokens is not None]
+def usage(replies: Iterable[Reply], price: Price | None) -> Usage:
+    """Return what some replies took; those with an error count nothing."""
+    answered = [reply for reply in replies if reply.error is None]
+    sent = [reply.input_tokens for reply in answered if reply.input_tokens is not None]
+    written = [reply.output_tokens for reply in answered if reply.output_tokens is not None]
     tokens = Tokens(sum(sent), sum(written))
+    counted = len(sent) == len(written) == len(answered)
     return Usage(
-        calls=len(replies),
-        input_tokens=tokens.input if len(sent) == len(replies) else None,
-        output_tokens=tokens.output if len(written) == len(replies) else None,
-        dollars=None if price is None else round(tokens.cost(price), 6),
+        calls=len(answered),
+        input_tokens=tokens.input if len(sent) == len(answered) else None,
+        output_tokens=tokens.output if len(written) == len(answered) else None,
+        dollars=None if price is None or not counted else round(tokens.cost(price), 6),
     )
 
 
-def judge_usage(judge: EndpointJudgeSpec, texts: Iterable[str]) -> Usage:
-    """Return what a judge would be asked to read these texts, replies up to their limit."""
-    sizes = [
-        CallSize.of({"messages": [{"content": text}], "max_tokens": judge.max_tokens}).expected
-        for text in texts
-    ]
-    tokens = sum(sizes, Tokens(0, 0))
-    dollars = None if judge.price is None else tokens.cost(judge.price)
-    return Usage(
-        calls=len(sizes), input_tokens=tokens.input, output_tokens=tokens.output, dollars=dollars
-    )
+def stand_in(request: Mapping[str, Any], text: str = "") -> Reply:
+    """Return a reply to a request that was not made, with the tokens to expect."""
+    size = CallSize.of(request).expected
+    return Reply(text, finish_reason="stop", input_tokens=size.input, output_tokens=size.output)
 
 
-def journalled_usage(journal: Path, price: Price | None) -> Usage:
-    """Return what the journal of a judge's calls holds, of earlier runs in the folder, too."""
-    return _usage([Reply(**value) for _, value in read_log(journal)], price)
-
-
-def _sum(one: Usage, other: Usage) -> Usage:
-    def added(name: str) -> Any:
-        a, b = getattr(one, name), getattr(other, name)
-        return None if a is None or b is None else a + b
-
-    return Usage(**{name: added(name) for name in Usage.model_fields})
+def journalled(journal: Path) -> dict[str, Reply]:
+    """Return the replies in a journal of calls."""
+    return {key: Reply(**value) for key, value in read_log(journal)}

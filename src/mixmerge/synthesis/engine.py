@@ -17,7 +17,7 @@ from mixmerge.mixing.sources import load
 from mixmerge.mixing.spec import TrainingRow
 from mixmerge.progress import Progress, silent
 from mixmerge.records import Conversation, Judge, PreferencePair, TrainingPrompt
-from mixmerge.synthesis.asking import CALLS, Asker, Models, Plan, journalled_usage, spent
+from mixmerge.synthesis.asking import CALLS, Asker, Models, Plan, Usage, journalled, spent, usage
 from mixmerge.synthesis.filters import (
     AnyFilter,
     FilterContext,
@@ -190,11 +190,6 @@ class _Work:
         self.dropped += made.dropped
         before = len(self.dropped)
         kept = self._made(step.filters, made.rows, context, made.notes)
-        usage = dict(self.asker.usage.get(step.title, {}))
-        if isinstance(step, Pairs) and not self.asker.planning:
-            asked = [m for m in members(step.pairs.judge) if isinstance(m, EndpointJudgeSpec)]
-            for judge in asked[:1]:  # a panel's judges share a journal
-                usage[" and ".join(m.model for m in asked)] = journalled_usage(journal, judge.price)
         self._steps.append(
             StepReport(
                 name=step.title,
@@ -205,10 +200,22 @@ class _Work:
                 filtered=counted(self.dropped[before:], by_filter=True),
                 measured=made.measured,
                 notes=made.notes,
-                models=usage,
+                models=self._usage(step, journal),
             )
         )
         return kept
+
+    def _usage(self, step: Recipe, journal: Path) -> dict[str, Usage]:
+        """Return what the models of a step did, or its judge."""
+        judges = members(step.pairs.judge) if isinstance(step, Pairs) else ()
+        prices = {each.model: each.price for each in judges if isinstance(each, EndpointJudgeSpec)}
+        if prices and not self.asker.planning:  # the judges of a panel share a journal
+            first = next(iter(prices))
+            return {" and ".join(prices): usage(journalled(journal).values(), prices[first])}
+        for name, model in self.spec.models.items():
+            prices |= {name: model.price} if isinstance(model, EndpointSpec) else {}
+        asked = {model: own for (s, model), own in self.asker.replies.items() if s == step.title}
+        return {model: usage(own.values(), prices.get(model)) for model, own in asked.items()}
 
     def _made(
         self,
@@ -249,8 +256,8 @@ class _Work:
         """Return what was done."""
         usages = [usage for step in self._steps for usage in step.models.values()]
         priced = [usage.dollars for usage in usages if usage.dollars is not None]
-        most = sum(priced) if priced else None
         planned = self.asker.planning
+        dollars = (sum(priced) if priced else None) if planned else spent(self.calls)
         return GenerationReport(
             planned=planned,
             seeds=self._seeds,
@@ -263,7 +270,7 @@ class _Work:
             categories=by_category(self.result),
             dropped=len(self.dropped),
             calls=sum(usage.calls for usage in usages),
-            dollars=None if most is None else round(most if planned else spent(self.calls), 6),
+            dollars=None if dollars is None else round(dollars, 6),
             notes=self._notes,
         )
 

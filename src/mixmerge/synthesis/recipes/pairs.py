@@ -4,10 +4,13 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
+from pathlib import Path
 from typing import Self
 
 from pydantic import Field, model_validator
 
+from mixmerge.evaluation.calls.endpoint import body_of, call_key
+from mixmerge.evaluation.calls.reply import Reply
 from mixmerge.evaluation.judges import JudgeSpec, members, of_people
 from mixmerge.evaluation.judges.endpoint import EndpointJudgeSpec
 from mixmerge.evaluation.judges.rubric import Reading
@@ -16,10 +19,10 @@ from mixmerge.evaluation.measures import MeasureSpec
 from mixmerge.evaluation.measures.win_rate import WinRate
 from mixmerge.fingerprint import fingerprint
 from mixmerge.progress import named
-from mixmerge.records import Item, Prompt, Response, by_prompt, score_of
+from mixmerge.records import Item, Prompt, Question, Response, by_prompt, score_of
 from mixmerge.records.results import Better
 from mixmerge.spec_model import SpecModel
-from mixmerge.synthesis.asking import judge_usage
+from mixmerge.synthesis.asking import journalled, stand_in
 from mixmerge.synthesis.recipes.recipe import Made, Recipe, StepContext, UnusableError
 from mixmerge.synthesis.row import Kind, MadeBy, Row
 
@@ -101,9 +104,8 @@ class Pairs(Recipe):
         if context.asker.planning:
             for each in members(spec.judge):
                 if isinstance(each, EndpointJudgeSpec):
-                    reading = Reading(each.rubric_for(question), question, each.model)
-                    usage = judge_usage(each, reading.texts(items))
-                    context.asker.usage.setdefault(context.step, {})[each.model] = usage
+                    missing = _missing(each, items, question, context.judging.journal)
+                    context.asker.replies[context.step, each.model] = missing
             # In a plan every prompt makes a pair, for earlier answers are better.
             earlier = question.asks == "comparison"
             return {i.prompt.id: float(earlier or i.prompt.id.endswith("/0")) for i in items}, ""
@@ -152,6 +154,19 @@ class Pairs(Recipe):
             },
         )
         return chosen.paired(by, chosen.answers[0], rejected.answers[0], round(margin, 6))
+
+
+def _missing(
+    judge: EndpointJudgeSpec, items: Sequence[Item], question: Question, journal: Path
+) -> dict[str, Reply]:
+    """Return stand-ins for the judge's replies that are not journalled, by call."""
+    rubric = judge.rubric_for(question)
+    known = journalled(journal)
+    requests = (
+        judge.request(rubric, text) for text in Reading(rubric, question, judge.model).texts(items)
+    )
+    calls = {call_key(body_of(judge, request)): request for request in requests}
+    return {key: stand_in(request) for key, request in calls.items() if key not in known}
 
 
 def _item(name: str, row: Row, other: Row | None = None) -> Item:

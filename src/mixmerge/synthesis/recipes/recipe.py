@@ -1,5 +1,6 @@
 """What all recipes share: their settings, their questions to models, and how replies are read."""
 
+import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -342,19 +343,46 @@ def listed(text: str, key: str) -> list[str]:
     return [each.strip() for each in value]
 
 
-def list_schema(key: str) -> dict[str, Any]:
-    """Return the JSON Schema of what `listed` reads."""
-    texts = {"type": "array", "items": {"type": "string"}}
-    return {
-        "type": "object",
-        "properties": {key: texts},
-        "required": [key],
-        "additionalProperties": False,
-    }
+class PromptsRecipe(ModelRecipe):
+    """A step that writes several new prompts for each, in one reply: the model sees its others."""
+
+    takes = frozenset({"prompt"})
+    temperature: float = Field(1.0, ge=0, le=2)
+    """Of the sampling; 0 is greedy."""
+
+    def gives(self, taken: Kind) -> Kind:
+        """Return that prompts become prompts."""
+        return taken
+
+    def category(self, row: Row) -> str | None:
+        """Return the category of the prompts made of a row."""
+        return row.category
+
+    def jobs(self, row: Row, context: StepContext) -> Iterable[Job]:
+        """Yield one question for all new prompts."""
+        text, n = one_turn(row), int(getattr(self, self.key))
+        content = self.fill(text=text, language=row.language, n=str(n))
+        expected = json.dumps([f"{text} ({number})" for number in range(n)])
+        ask = self.ask(context, row, content, stand_in=expected)
+        by, category = self.made_by(context, ask), self.category(row)
+        yield Job(row, (ask,), lambda replies: as_prompts(row, replies[0], n, by, category))
+
+    def parse(self, text: str) -> list[str]:
+        """Return the requests in a reply."""
+        return listed(text, "requests")
+
+    def reply_schema(self) -> dict[str, Any]:
+        """Return the JSON Schema of a reply."""
+        return {
+            "type": "object",
+            "properties": {"requests": {"type": "array", "items": {"type": "string"}}},
+            "required": ["requests"],
+            "additionalProperties": False,
+        }
 
 
 def as_prompts(
-    row: Row, texts: Sequence[str], n: int, by: MadeBy, **changes: Any
+    row: Row, texts: Sequence[str], n: int, by: MadeBy, category: str | None
 ) -> Iterator[Row | UnusableError]:
     """Yield a prompt row for each of ``n`` texts, and why others are missing."""
     seen = {one_turn(row)}
@@ -367,10 +395,7 @@ def as_prompts(
             seen.add(text)
             sample = by.model_copy(update={"parameters": {**by.parameters, "number": place + 1}})
             prompt = (Message(role="user", content=text),)
-            yield row.derived(
-                sample, prompt=prompt, messages=None, chosen=None, rejected=None, margin=None,
-                **changes,
-            )  # fmt: skip
+            yield row.derived(sample, prompt=prompt, category=category)
     for _ in range(n - len(texts)):
         yield UnusableError("fewer texts than asked for", f"{len(texts)} of {n}")
     if len(texts) > n:
