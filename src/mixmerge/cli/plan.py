@@ -14,7 +14,8 @@ from mixmerge.cli.console import Console
 from mixmerge.cli.screen import duration, working
 
 if TYPE_CHECKING:
-    from mixmerge.study.explain import Calls, Explained, KindCosts
+    from mixmerge.study.explain import Explained, KindCosts
+    from mixmerge.study.judge_calls import Calls
 
 _STYLES = {"done": "green", "to do": "", "out of date": "yellow"}
 _UNKNOWN = "?"
