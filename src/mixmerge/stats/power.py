@@ -91,3 +91,14 @@ def clusters_needed(difference: float, discordant: float, comparisons: int = 1) 
     wanted = NormalDist().inv_cdf(POWER)
     errors = critical * math.sqrt(discordant) + wanted * math.sqrt(discordant - difference**2)
     return math.ceil((errors / difference) ** 2)
+
+
+def rounded_up(number: float) -> int:
+    """Round up to two digits: no plan is more precise.
+
+    Example:
+        >>> rounded_up(1234)
+        1300
+    """
+    step: int = 10 ** max(0, math.floor(math.log10(number)) - 1)
+    return math.ceil(number / step) * step

@@ -119,8 +119,8 @@ class Family:
             return self.power(pair, axis, difference)
 
         # A score near the end of its range does not vary, so the very end is left out.
+        found = _solve(power, self.smallest_guess(pair, axis), 0.999 * most, self._critical)
         distance = _distance(POWER, self._critical)
-        found = _solve(power, distance * self.spread(pair, axis), 0.999 * most, self._critical)
         slope = _NORMAL.pdf(_NORMAL.inv_cdf(POWER)) * distance / found
         error = 1.96 * math.sqrt(POWER * (1 - POWER) / self.studies) / slope if slope else 0.0
         beats = self._beats(pair, axis, found) if math.isfinite(found) else 0.0
@@ -155,6 +155,10 @@ class Family:
     def spread(self, pair: int, axis: int) -> float:
         """Return the standard error of a contrast's difference: the spread over the studies."""
         return float(self._null[pair][axis].mean.std())
+
+    def smallest_guess(self, pair: int, axis: int) -> float:
+        """Return the smallest difference if it were normal and tested by Bonferroni's method."""
+        return _distance(POWER, self._critical) * self.spread(pair, axis)
 
     def _beats(self, pair: int, axis: int, difference: float) -> float:
         own = self._test(pair, axis, difference, self.models[pair][axis])

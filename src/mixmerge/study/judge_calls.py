@@ -14,6 +14,7 @@ from mixmerge.study.resolution import prompt_counts
 from mixmerge.study.spec import Study
 from mixmerge.study.steps.calibrate import Calibrate
 from mixmerge.study.steps.judge import Judging
+from mixmerge.study.steps.prompts import Prompts
 from mixmerge.study.steps.rewards import weights_of
 from mixmerge.study.steps.train import Train, trained_rows
 
@@ -116,3 +117,26 @@ def _dollars(study: Study, axis: Axis, judge: EndpointJudgeSpec, calls: int) -> 
     answers = shown * max([study.evaluate.decoding.max_new_tokens, *longest])
     sent = (_RUBRIC_TOKENS + answers) * judge.price.input
     return calls * (sent + judge.max_tokens * judge.price.output) / 1e6
+
+
+def calls_for(
+    study: Study, axis: Axis, steps: Mapping[str, Planned], prompts: int
+) -> tuple[int | None, float | None]:
+    """Return the calls that so many prompts of an axis take, over all models, and their price.
+
+    None where no judge model is called, and for the price where one has none.
+    """
+    asked = [judge for own, judge in _endpoints(study) if own == axis]
+    if not asked:
+        return None, None
+    measure = study.evaluate.axes[axis].measure
+    models = 0
+    for item in steps.values():
+        own_round = item.step.inputs.get(f"prompts:{axis}") == f"{Prompts.kind}/{axis}"
+        if item.step.kind == Judging.kind and own_round:
+            compares_itself = item.step.inputs["answers"] == item.step.inputs["base_answers"]
+            models += not (measure.of_base is not None and compares_itself)
+    calls = models * prompts * _answers_per_prompt(measure)
+    dollars = [_dollars(study, axis, judge, calls) for judge in asked]
+    known = [price for price in dollars if price is not None]
+    return calls * len(asked), sum(known) if len(known) == len(dollars) else None

@@ -36,7 +36,7 @@ def decides(
     pairs = comparisons(study)
     said = []
     for axis in study.evaluate.deciding:
-        size = prompt_counts(_counted(study, axis), planned, prompts)
+        size = prompt_counts(counting_step(study, axis), planned, prompts)
         if size is None:
             said.append(f"{axis}: not known until its prompts are here.")
         else:
@@ -67,12 +67,12 @@ def too_few(
 ) -> Iterator[tuple[str, int]]:
     """Yield the deciding axes with too few prompts for any interval, and their number."""
     for axis in study.evaluate.deciding:
-        size = prompt_counts(_counted(study, axis), planned, prompts)
+        size = prompt_counts(counting_step(study, axis), planned, prompts)
         if size is not None and (size[0] < MIN_VALUES or size[1] < MIN_CLUSTERS):
             yield axis, size[0]
 
 
-def _counted(study: Study, axis: Axis) -> str:
+def counting_step(study: Study, axis: Axis) -> str:
     """Return the step that counts the prompts of an axis."""
     scored = axis in study.evaluate.scored
     return f"{Score.kind}/{scored_name(BASE, axis)}" if scored else f"{Prompts.kind}/{axis}"
