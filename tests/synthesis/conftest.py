@@ -33,7 +33,8 @@ def text_of(body: dict[str, Any]) -> str:
 
 def obedient(body: dict[str, Any]) -> Answer:
     """Do what an instruction asks, so that the reply shows what the model read."""
-    content, text = body["messages"][-1]["content"], text_of(body)
+    text = text_of(body)
+    content = _TEXT.sub("", body["messages"][-1]["content"])
     if '"requests"' in content:
         n = int(re.findall(r"Write (\d+) (?:new )?requests", content)[0])
         return says(json.dumps({"requests": [f"{text} v{k}" for k in range(n)]}))
