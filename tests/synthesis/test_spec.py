@@ -49,7 +49,7 @@ def test_steps_take_the_rows_before_them_unless_told() -> None:
         ("steps: [{rephrase: 1}]\nbudget: 5", r"line 5: models.writer: `budget` needs the `price"),
         (
             "steps:\n- answer: safe\n- pairs:\n    judge: {endpoint: 'http://h', model: j, budget: 1, "
-            + "price: {input: 1, output: 1}}",
+            "price: {input: 1, output: 1}}",
             r"steps.1.pairs.judge.budget: is one for all calls of this file: give it at the top",
         ),
         (
