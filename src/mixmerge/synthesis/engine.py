@@ -18,6 +18,7 @@ from mixmerge.mixing.spec import TrainingRow
 from mixmerge.progress import Progress, silent
 from mixmerge.records import Conversation, Judge, PreferencePair, TrainingPrompt
 from mixmerge.synthesis.asking import CALLS, Asker, Models, Plan, Usage, journalled, spent, usage
+from mixmerge.synthesis.card import write_card
 from mixmerge.synthesis.filters import (
     AnyFilter,
     FilterContext,
@@ -55,8 +56,9 @@ def generate(
 ) -> GenerationReport:
     """Make the rows of a specification in the folder ``out``.
 
-    Writes ``rows.jsonl``, ``dropped.jsonl`` and, last, ``report.json``. Every reply is kept in
-    ``calls/``, so the same call goes on where a killed one stopped and asks nothing twice.
+    Writes ``rows.jsonl``, ``dropped.jsonl``, the data card ``README.md`` and, last,
+    ``report.json``. Every reply is kept in ``calls/``, so the same call goes on where a killed one
+    stopped and asks nothing twice.
 
     Raises:
         UserError: a source, model or judge cannot be used, calls failed, the budget is spent, or no
@@ -76,6 +78,7 @@ def generate(
         report = work.report()
         write_rows(out / ROWS, work.result)
         write_rows(out / DROPPED, work.dropped)
+        write_card(out, spec, work.result, report)
         write_json(out / REPORT, report.model_dump(mode="json"))
     if not work.result:
         why = ", ".join(f"{count:,} {reason}" for reason, count in counted(work.dropped).items())
@@ -157,7 +160,9 @@ class _Work:
             own = [*self.spec.seeds[name].filters]
             before = len(self.dropped)
             kept = self._filter(build_filters(own, context), rows, report.notes)
-            first = build_filters(self.spec.filters, context, seeds=True)
+            # Evaluation sets may have to be downloaded, and a plan needs no network.
+            listed = () if self.asker.planning else self.spec.filters
+            first = build_filters(listed, context, seeds=True)
             kept = self._filter(first, kept, report.notes)
             gone = counted(self.dropped[before:], by_filter=True)
             self._rows[name] = kept

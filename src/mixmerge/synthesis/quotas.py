@@ -60,7 +60,7 @@ class QuotaSpec(SpecModel):
             for values in self.shares.values()
         ]
         if len(weights) == 2:
-            return {**apportion(self.size, *weights)}
+            return dict(apportion(self.size, *weights).items())
         listed = {
             cell: prod(own[value] for own, value in zip(weights, cell, strict=True))
             for cell in product(*weights)

@@ -13,7 +13,15 @@ from mixmerge.spec_model import one_of
 from mixmerge.synthesis.filters.filter import FilterContext, FilterSpec, RowFilter
 from mixmerge.synthesis.row import DroppedRow, Row
 
-__all__ = ["FILTERS", "AnyFilter", "FilterContext", "Filtered", "apply_filters", "build_filters"]
+__all__ = [
+    "FILTERS",
+    "AnyFilter",
+    "FilterContext",
+    "Filtered",
+    "RowFilter",
+    "apply_filters",
+    "build_filters",
+]
 
 _FILES = (
     "language",

@@ -7,16 +7,21 @@ price. The recipe `pairs` asks such judges.
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mixmerge.errors import DataError
 from mixmerge.evaluation.judges import JUDGES, JudgeContext
+from mixmerge.evaluation.judges.judge import BaseJudgeSpec
 from mixmerge.records import Item, Judge, Prompt, Question, Response
 from mixmerge.spec_model import one_of
 from mixmerge.synthesis.filters.filter import FilterContext
 from mixmerge.synthesis.row import Row
 
-LocalJudge = one_of({key: JUDGES[key] for key in ("rules", "regex", "classifier")}, "judge")
-"""A judge that needs neither calls nor a language model."""
+if TYPE_CHECKING:
+    LocalJudge = BaseJudgeSpec
+else:
+    LocalJudge = one_of({key: JUDGES[key] for key in ("rules", "regex", "classifier")}, "judge")
+    """A judge that needs neither calls nor a language model."""
 
 
 def judge_context(context: FilterContext) -> JudgeContext:

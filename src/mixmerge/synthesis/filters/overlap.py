@@ -47,7 +47,7 @@ class EvaluationSet(PromptSetSpec):
         if self.testbed is not None:
             from mixmerge.testbed.data import prompts
 
-            return prompts(self.testbed, self.split, wanted)
+            return prompts(self.testbed, "dev" if self.split == "dev" else "test", wanted)
         return load_prompts(self, wanted)
 
 

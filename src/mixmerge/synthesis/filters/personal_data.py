@@ -1,9 +1,7 @@
 """Rows with personal data in a fixed form: addresses of e-mail and machines, numbers with checks.
 
-Patterns find forms, not people. They do not see names, postal addresses, dates of birth, national
-identity numbers, user names, telephone numbers without a country or area code, or anything spelled
-out (``name at host dot org``). And they take some harmless text for personal data: one in ten
-numbers of 16 digits passes the check of a card.
+Patterns find forms, not people: `NOT_SEEN` says what is left. And they take some harmless text for
+personal data: one in ten numbers of 16 digits passes the check of a card.
 """
 
 import ipaddress
@@ -17,6 +15,12 @@ from pydantic import Field
 
 from mixmerge.synthesis.filters.filter import FilterContext, FilterSpec, Part, texts
 from mixmerge.synthesis.row import Row
+
+NOT_SEEN = (
+    "Personal data was searched by patterns, which do not see names, postal addresses, dates of "
+    "birth, national identity numbers, user names, telephone numbers without a country or area "
+    "code, or anything spelled out (name at host dot org)."
+)
 
 Form = Literal["email", "iban", "card", "phone", "ip"]
 
