@@ -12,9 +12,10 @@ from tests.synthesis.conftest import SEEDS, Model, made, obedient, text_of
 
 from mixmerge.errors import SpecError
 from mixmerge.files import read_rows
-from mixmerge.synthesis.engine import generate
-from mixmerge.synthesis.recipes.recipe import UnusableError, listed, marked
+from mixmerge.synthesis.engine import generate, plan
+from mixmerge.synthesis.recipes import recipe
 from mixmerge.synthesis.recipes.translate import Translate, chrf
+from mixmerge.synthesis.replies import UnusableError, listed, marked
 from mixmerge.synthesis.row import DROPPED, ROWS, DroppedRow, Row
 
 
@@ -214,3 +215,19 @@ def test_a_listed_reply_is_a_list_of_texts(reply: str) -> None:
     """Other JSON and other text are not used, and nothing is guessed from them."""
     with pytest.raises(UnusableError, match="malformed reply"):
         listed(reply, "requests")
+
+
+def test_a_new_recipe_is_one_file(model: Model, seeds: Path, tmp_path: Path) -> None:
+    """The recipe that docs/generate_data.md adds runs, is planned, and drops what it must."""
+    page = (Path(__file__).parents[2] / "docs/generate_data.md").read_text(encoding="utf-8")
+    code = page.partition("```python\n")[2].partition("```")[0]
+    names = {**vars(recipe), "marked": marked}
+    exec(code, names)  # noqa: S102 - the documentation's own
+    server = model(lambda body, _: says(f"<reply>{text_of(body)[:45]}</reply>"))
+    spec = made(seeds, server.url, [{"rephrase": 1}])
+    step = names["RECIPE"](simplify=40)
+    spec = spec.model_copy(update={"steps": (step,)})
+    assert plan(spec, tmp_path / "out").calls == 3
+    report = generate(spec, tmp_path / "out")
+    assert report.steps[0].dropped == {"too long": 1}
+    assert {row.provenance.made_by[0].recipe for row in rows_of(tmp_path / "out")} == {"simplify"}

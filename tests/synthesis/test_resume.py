@@ -20,7 +20,7 @@ SEEDS = 12
 CALLS = SEEDS * (1 + 3 + 6 * 2 + 6)
 """Each seed: one question for three prompts, three translations, six prompts answered twice, and
 one answer to avoid for each."""
-KILLS = 5
+KILLS = 3
 ROOT = Path(__file__).parents[2]
 
 

@@ -1,17 +1,25 @@
 """Tests of mixmerge.synthesis.spec: what the file may say, and how its errors read."""
 
+import re
+from pathlib import Path
+
 import pytest
 
 from mixmerge.errors import SpecError
 from mixmerge.study.spec_file import parse_spec
+from mixmerge.synthesis.filters import FILTERS
+from mixmerge.synthesis.recipes import RECIPES
 from mixmerge.synthesis.spec import GenerateDataSpec
 
+_YAML = re.compile(r"^```yaml.*?\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
 START = """
 seeds:
   risks: {files: seeds.jsonl, language: en, licence: CC0}
 models:
   writer: {endpoint: "http://localhost:1/v1", model: m}
 """
+
+JUDGE = "{endpoint: 'http://h', model: j, budget: 1, price: {input: 1, output: 1}}"
 
 
 def read(text: str) -> GenerateDataSpec:
@@ -48,8 +56,7 @@ def test_steps_take_the_rows_before_them_unless_told() -> None:
         ),
         ("steps: [{rephrase: 1}]\nbudget: 5", r"line 5: models.writer: `budget` needs the `price"),
         (
-            "steps:\n- answer: safe\n- pairs:\n    judge: {endpoint: 'http://h', model: j, budget: 1, "
-            "price: {input: 1, output: 1}}",
+            f"steps: [{{answer: safe}}, {{pairs: {{judge: {JUDGE}}}}}]",
             r"steps.1.pairs.judge.budget: is one for all calls of this file: give it at the top",
         ),
         (
@@ -72,6 +79,16 @@ def test_a_model_must_be_named_among_several() -> None:
     text = (START + "  other: {folder: checkpoints/a}\nsteps: [{rephrase: 1}]").strip()
     with pytest.raises(SpecError, match="`model` is required, since there are 2 in `models`"):
         parse_spec(text, GenerateDataSpec, "data.yaml")
+
+
+def test_the_example_of_the_page_is_valid() -> None:
+    """docs/generate_data.md shows a whole file, and names every recipe and filter that there is."""
+    page = (Path(__file__).parents[2] / "docs/generate_data.md").read_text(encoding="utf-8")
+    example = next(block["body"] for block in re.finditer(_YAML, page))
+    spec = parse_spec(example, GenerateDataSpec, "data.yaml")
+    assert spec.final() == ("chosen", "over_refusal")
+    missing = [key for key in (*RECIPES, *FILTERS) if f"`{key}" not in page]
+    assert missing == []
 
 
 def test_a_source_must_state_its_licence() -> None:

@@ -17,7 +17,7 @@ from mixmerge.mixing.sources import load
 from mixmerge.mixing.spec import TrainingRow
 from mixmerge.progress import Progress, silent
 from mixmerge.records import Conversation, Judge, PreferencePair, TrainingPrompt
-from mixmerge.synthesis.asking import CALLS, Asker, Models, Plan, Usage, journalled, spent, usage
+from mixmerge.synthesis.asking import CALLS, Models, Usage, journalled, spent, usage
 from mixmerge.synthesis.card import write_card
 from mixmerge.synthesis.filters import (
     AnyFilter,
@@ -99,7 +99,8 @@ def plan(
     Raises:
         UserError: a source cannot be read.
     """
-    work = _Work(spec, Plan(spec.models, out / CALLS), out / CALLS, rule_judges or {}, silent)
+    models = Models(spec.models, out / CALLS, planning=True)
+    work = _Work(spec, models, out / CALLS, rule_judges or {}, silent)
     work.run()
     return work.report()
 
@@ -136,7 +137,7 @@ class _Work:
     """One run of a specification."""
 
     spec: GenerateDataSpec
-    asker: Asker
+    asker: Models
     calls: Path
     rule_judges: Mapping[str, Judge]
     progress: Progress
