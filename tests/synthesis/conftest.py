@@ -83,9 +83,7 @@ def seeds(tmp_path: Path) -> Path:
     return path
 
 
-def made(
-    seeds: Path, url: str, steps: list[dict[str, Any]], endpoint: Any = (), **more: Any
-) -> GenerateDataSpec:
+def made(seeds: Path, url: str, steps: Any, endpoint: Any = (), **more: Any) -> GenerateDataSpec:
     """Return a specification with one endpoint; all steps ask it."""
     price = {"input": 1, "output": 2}
     served = {"endpoint": url, "model": "m-1", "price": price, **dict(endpoint)}

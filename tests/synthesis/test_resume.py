@@ -56,7 +56,7 @@ def test_a_killed_generation_goes_on_where_it_stopped(model: Model, tmp_path: Pa
     rows = [(tmp_path / name / ROWS).read_bytes() for name in ("quiet", "killed")]
     assert rows[0] == rows[1]
     assert len(quiet.calls) == CALLS
-    keys = Counter(key for key, _ in read_log(tmp_path / "killed" / "calls" / "m.jsonl"))
+    keys = Counter(key for key, _ in read_log(tmp_path / "killed" / "calls" / "model-m.jsonl"))
     assert len(keys) == CALLS
     assert set(keys.values()) == {1}
     faults = sum(len(text) % 5 == 0 for text in {json.dumps(body) for body in killed.calls})

@@ -1,6 +1,7 @@
 """A real small model on this machine generates: the testbed's, whose poor results are kept."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.synthesis.conftest import made
@@ -25,7 +26,7 @@ def test_a_small_model_answers_and_can_do_nothing_else(
 
     A second run loads no model and writes the same bytes.
     """
-    steps = [
+    steps: list[dict[str, Any]] = [
         {"rephrase": 2},
         {"translate": ["hi"], "of": "risks"},
         {"answer": "plain", "of": "risks", "temperatures": [0, 1]},

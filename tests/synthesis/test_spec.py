@@ -60,6 +60,10 @@ def test_steps_take_the_rows_before_them_unless_told() -> None:
             r"steps.1.pairs.judge.budget: is one for all calls of this file: give it at the top",
         ),
         (
+            "steps: [{answer: safe, model: writer, models: [writer]}]",
+            r"give `model` or `models`, not",
+        ),
+        (
             "steps: [{answer: safe}, {pairs: {judge: {human: labels}}}]",
             r"people and code cannot judge here",
         ),
@@ -76,6 +80,8 @@ def test_a_model_must_be_named_among_several() -> None:
     """With one model a step need not name it; with two it must."""
     one = read("steps: [{rephrase: 1}]")
     assert one.wired()[0].asked_models() == ("writer",)
+    back = read("steps: [{translate: [hi], back_translation: {chrf: 1, model: writer}}]")
+    assert back.wired()[0].asked_models() == ("writer", "writer")
     text = (START + "  other: {folder: checkpoints/a}\nsteps: [{rephrase: 1}]").strip()
     with pytest.raises(SpecError, match="`model` is required, since there are 2 in `models`"):
         parse_spec(text, GenerateDataSpec, "data.yaml")

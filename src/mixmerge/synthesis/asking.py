@@ -202,7 +202,7 @@ class Models:
         return replies
 
     def _journal(self, model: str) -> Path:
-        return self.calls / f"{model}.jsonl"
+        return self.calls / f"model-{model}.jsonl"
 
     def _require(self, step: str, asks: Sequence[Ask], replies: Mapping[int, Reply]) -> None:
         failed = [place for place, reply in replies.items() if reply.error is not None]
@@ -244,4 +244,9 @@ def stand_in(request: Mapping[str, Any], text: str = "") -> Reply:
 
 def journalled(journal: Path) -> dict[str, Reply]:
     """Return the replies in a journal of calls."""
-    return {key: Reply(**value) for key, value in read_log(journal)}
+    # Of a panel of judges, a model on this machine writes other values into the same file.
+    return {key: Reply(**value) for key, value in read_log(journal) if _is_reply(value)}
+
+
+def _is_reply(value: Any) -> bool:
+    return isinstance(value, dict) and "input_tokens" in value

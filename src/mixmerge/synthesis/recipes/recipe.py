@@ -140,6 +140,11 @@ class ModelRecipe(Recipe):
     instruction: Path | None = None
     """A text file in place of the recipe's instruction, with its placeholders."""
 
+    @property
+    def needs_model(self) -> bool:
+        """Whether it does not name the model to ask."""
+        return self.model is None
+
     def asked_models(self) -> tuple[str, ...]:
         """Return the names of the models that it asks."""
         return (self.model,) if self.model else ()
