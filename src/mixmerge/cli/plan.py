@@ -134,7 +134,7 @@ def _kinds_table(plan: "Explained") -> Table:
         "Time": _time(_whole_time(plan)),
         "Memory": "",
         "Disk": _gigabytes(plan.disk_bytes),
-        "Judge calls": _count(plan.calls) if plan.calls.models else _NONE,
+        "Calls": _count(plan.calls) if plan.calls.models else _NONE,
         "Price": _price(plan.calls),
     }
     table.add_column("Kind", footer="all")
@@ -224,10 +224,12 @@ def _disk(plan: "Explained") -> str:
 
 def _calls(calls: "Calls") -> str:
     count = (
-        "unknown until the prompts are downloaded" if calls.count is None else f"{calls.count:,}"
+        "unknown until the prompts and seeds are here"
+        if calls.count is None
+        else f"{calls.count:,}"
     )
     price = "" if calls.dollars is None else f", at most about ${calls.dollars:,.2f}"
-    said = f"Judge calls ({', '.join(calls.models)}): {count}{price}."
+    said = f"Calls ({', '.join(calls.models)}): {count}{price}."
     if calls.unpriced:
         said += (
             f" No price is given for {', '.join(calls.unpriced)}: name it as `price: {{input: …, "

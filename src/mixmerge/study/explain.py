@@ -12,6 +12,7 @@ from typing import Any
 from mixmerge.execution.plan import Planned, State, plan
 from mixmerge.execution.store import Store
 from mixmerge.files import existing_parent
+from mixmerge.study.generation_calls import generation_calls
 from mixmerge.study.judge_calls import Calls, judge_calls
 from mixmerge.study.memory import model_size, step_bytes
 from mixmerge.study.preflight import disk_bytes, preflight
@@ -21,6 +22,7 @@ from mixmerge.study.scored import Weight
 from mixmerge.study.spec import BASE, TOKENS_PER_ROW
 from mixmerge.study.speed import GUESS, guessed_seconds
 from mixmerge.study.steps import KINDS
+from mixmerge.study.steps.generate_data import GenerateData
 from mixmerge.study.steps.judge import Judging
 from mixmerge.study.steps.mix import Mix
 from mixmerge.study.steps.train import Train, trained_rows
@@ -54,7 +56,7 @@ class KindCosts:
     disk_bytes: int | None
     """Model weights written; 0 for other kinds."""
     calls: Calls | None
-    """Calls to judges; None for other kinds."""
+    """Calls to endpoints, of the kinds that call judges or generate data; None for others."""
 
 
 @dataclass(frozen=True)
@@ -131,7 +133,10 @@ def explain(
     def said(weight: Weight) -> list[str]:
         return [each.said(prepared.file) for each in looked.findings if each.weight == weight]
 
-    calls = judge_calls(prepared.study, todo, planned, looked.prompts)
+    calls = {
+        Judging.kind: judge_calls(prepared.study, todo, planned, looked.prompts),
+        GenerateData.kind: generation_calls(prepared.study, todo, prepared.root / "cache"),
+    }
     size = model_size(f"base/{BASE}", planned)
     rates = _rates(planned)
     expected, timed = rates, "as long as finished steps took" if rates else ""
@@ -166,7 +171,7 @@ def explain(
         disk_bytes=disk_bytes(todo, planned),
         by_name=size is not None and size.by_name,
         free_bytes=shutil.disk_usage(existing_parent(prepared.root.absolute())).free,
-        calls=calls,
+        calls=calls[Judging.kind] + calls[GenerateData.kind],
         missing=said("missing"),
         errors=said("error"),
         warnings=said("warning"),
@@ -180,7 +185,7 @@ def explain(
 
 def _kinds(
     planned: Mapping[str, Planned],
-    calls: Calls,
+    calls: Mapping[str, Calls],
     seconds: Callable[[Sequence[Planned]], float | None],
 ) -> Iterator[KindCosts]:
     for kind in KINDS:
@@ -196,7 +201,7 @@ def _kinds(
             seconds=seconds(todo),
             memory_bytes=max((size for size in sizes if size is not None), default=None),
             disk_bytes=disk_bytes(todo, planned),
-            calls=calls if kind == Judging.kind and calls.models else None,
+            calls=calls[kind] if kind in calls and calls[kind].models else None,
         )
 
 

@@ -24,16 +24,29 @@ _RUBRIC_TOKENS = 800
 
 @dataclass(frozen=True)
 class Calls:
-    """Calls to judge models that a run would make."""
+    """Calls to models behind endpoints that a run would make."""
 
     models: list[str]
     count: int | None
-    """None until the prompts are known. An upper bound: identical answers are counted though they
-    are not sent, and a trial is counted with the most probes it can have."""
+    """None until the prompts or seeds are known. An upper bound: identical answers are counted
+    though they are not sent, and a trial is counted with the most probes it can have."""
     dollars: float | None
     """An upper bound at the study file's prices; None where a price is missing."""
     unpriced: list[str]
-    """Judge models without a price."""
+    """Models without a price."""
+
+    def __add__(self, other: "Calls") -> "Calls":
+        return Calls(
+            list(dict.fromkeys([*self.models, *other.models])),
+            None if None in (self.count, other.count) else (self.count or 0) + (other.count or 0),
+            _sum([calls.dollars for calls in (self, other) if calls.models]),
+            list(dict.fromkeys([*self.unpriced, *other.unpriced])),
+        )
+
+
+def _sum(dollars: Sequence[float | None]) -> float | None:
+    known = [each for each in dollars if each is not None]
+    return sum(known) if known and len(known) == len(dollars) else None
 
 
 def judge_calls(

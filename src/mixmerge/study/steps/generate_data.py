@@ -1,17 +1,16 @@
 """``generate-data/SOURCE``: make training rows from seeds, by models."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from shutil import copyfile
 from typing import Any
 
-from mixmerge.errors import UserError
 from mixmerge.execution.step import Needs, Step, Task
 from mixmerge.files import read_rows
 from mixmerge.progress import Progress
 from mixmerge.records import Prompt, RowModel
 from mixmerge.spec_model import SpecModel
-from mixmerge.study.data_sources import GeneratedSource, step_of
+from mixmerge.study.data_sources import GeneratedSource
 from mixmerge.study.rounds import rounds
 from mixmerge.study.spec import Study
 from mixmerge.study.steps.kind import ROWS, StepKind, inputs_of
@@ -107,26 +106,6 @@ def without_overlap(spec: GenerateDataSpec, held_out: Iterable[Path]) -> Generat
         return spec
     overlap = OverlapSpec.model_validate({"overlap": sets})
     return spec.model_copy(update={"filters": (*spec.filters, overlap)})
-
-
-def planned_calls(
-    study: Study, todo: Iterable[str], cache: Path
-) -> Mapping[str, tuple[int, float | None]]:
-    """Return the calls that pending sources would make, and their price at most, by source.
-
-    A source whose seeds cannot be read yet is left out.
-    """
-    from mixmerge.synthesis.engine import plan
-
-    pending, found = set(todo), {}
-    for name, source in study.data.items():
-        if isinstance(source, GeneratedSource) and step_of(name, source) in pending:
-            try:
-                report = plan(source.generate, work_folder(cache, name))
-            except UserError:
-                continue
-            found[name] = report.calls, report.dollars
-    return found
 
 
 KINDS = (GenerateData(),)
