@@ -33,7 +33,8 @@ def text_of(body: dict[str, Any]) -> str:
 
 def obedient(body: dict[str, Any]) -> Answer:
     """Do what an instruction asks, so that the reply shows what the model read."""
-    content, text = body["messages"][-1]["content"], text_of(body)
+    text = text_of(body)
+    content = _TEXT.sub("", body["messages"][-1]["content"])
     if '"requests"' in content:
         n = int(re.findall(r"Write (\d+) (?:new )?requests", content)[0])
         return says(json.dumps({"requests": [f"{text} v{k}" for k in range(n)]}))
@@ -82,9 +83,7 @@ def seeds(tmp_path: Path) -> Path:
     return path
 
 
-def made(
-    seeds: Path, url: str, steps: list[dict[str, Any]], endpoint: Any = (), **more: Any
-) -> GenerateDataSpec:
+def made(seeds: Path, url: str, steps: Any, endpoint: Any = (), **more: Any) -> GenerateDataSpec:
     """Return a specification with one endpoint; all steps ask it."""
     price = {"input": 1, "output": 2}
     served = {"endpoint": url, "model": "m-1", "price": price, **dict(endpoint)}

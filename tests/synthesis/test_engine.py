@@ -10,7 +10,7 @@ from tests.evaluation.endpoint_server import Answer, says
 from tests.synthesis.conftest import Model, made, text_of
 
 from mixmerge.durable import claimed
-from mixmerge.errors import DataError, HeldError, ResourceError, SpecError
+from mixmerge.errors import DataError, HeldError, ResourceError, SpecError, UserError
 from mixmerge.files import read_json, read_rows
 from mixmerge.mixing.materialise import mix
 from mixmerge.mixing.spec import MixSpec
@@ -201,6 +201,33 @@ def test_the_budget_is_one_for_all_models_and_judges(
     assert 0 < paid < 117
     report = generate(spec.model_copy(update={"budget": 10.0}), tmp_path / "out")
     assert len(server.calls) == report.calls == 117
+
+
+@pytest.mark.parametrize(
+    ("late", "said"),
+    [
+        ({"answer": "plain", "instruction": "missing.txt"}, r"missing.txt: cannot be read"),
+        ({"answer": "plain", "filters": [{"overlap": ["missing.jsonl"]}]}, r"missing.jsonl"),
+        ({"answer": "plain", "model": "keyed"}, r"NO_SUCH_KEY"),
+        ({"answer": "plain", "model": "folder"}, r"nowhere/model"),
+    ],
+)
+def test_what_a_later_step_lacks_is_found_before_anything_is_paid(
+    model: Model, seeds: Path, tmp_path: Path, late: dict[str, Any], said: str
+) -> None:
+    """A missing file, key or folder of the last step stops the command before the first call."""
+    server = model()
+    served = {"endpoint": server.url, "model": "m-1"}
+    models = {
+        "m": served,
+        "keyed": served | {"api_key_env": "NO_SUCH_KEY"},
+        "folder": {"folder": str(tmp_path / "nowhere/model")},
+    }
+    used = {name: models[name] for name in {"m", late.get("model", "m")}}
+    steps = [{"rephrase": 2, "model": "m"}, {"model": "m", **late}]
+    with pytest.raises(UserError, match=said):
+        generate(made(seeds, server.url, steps, models=used), tmp_path / "out")
+    assert server.calls == []
 
 
 def test_nothing_left_is_an_error_with_the_reasons(

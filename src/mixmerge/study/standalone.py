@@ -83,6 +83,8 @@ def generate_data(
         UserError: the specification is invalid, a source, model or judge cannot be used, calls
             failed, the budget is spent, or no row is left.
     """
+    from mixmerge.errors import ResourceError
+    from mixmerge.study.packages import missing_packages
     from mixmerge.synthesis.engine import generate, plan
     from mixmerge.synthesis.spec import GenerateDataSpec
     from mixmerge.testbed.judge import RuleJudge
@@ -90,6 +92,8 @@ def generate_data(
     read, judges = _read(spec, GenerateDataSpec), {"testbed": RuleJudge()}
     if dry_run:
         return plan(read, Path(out), rule_judges=judges)
+    for place, what in missing_packages(read):
+        raise ResourceError(f"{'.'.join(map(str, place))}: {what}")
     return generate(read, Path(out), rule_judges=judges, progress=progress)
 
 

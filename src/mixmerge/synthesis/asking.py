@@ -4,11 +4,11 @@ Endpoints are asked by the client that judges use and folders by the backends th
 evaluations, both with a journal, so that nothing is asked twice in one output folder.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from mixmerge.durable import read_log
 from mixmerge.errors import ResourceError
@@ -87,30 +87,18 @@ class Replies(dict[tuple[str, str], dict[str, Reply]]):
 Complaint = Callable[[Reply], str | None]
 
 
-class Asker(Protocol):
-    """Answers questions: `Models` by asking, `Plan` by standing in."""
-
-    planning: bool
-    replies: Replies
-
-    def ask(self, step: str, asks: Sequence[Ask], complaint: Complaint) -> list[Reply]:
-        """Return the replies in the order of the questions."""
-
-    def name(self, model: str) -> str:
-        """Return what identifies a model in a row's provenance."""
-
-
 @dataclass
 class Models:
-    """The models of a specification, asked for real."""
+    """The models of a specification."""
 
     specs: Mapping[str, ModelSpec]
     calls: Path
     """The folder of journals."""
+    planning: bool = False
+    """Nothing is asked: replies are those of earlier runs, or stand-ins, which `replies` counts."""
     drop_failed: bool = False
     """Whether a call that failed for good is a reply with an error instead of the end."""
     progress: Progress = silent
-    planning: bool = False
     replies: Replies = field(default_factory=Replies)
     _loaded: tuple[str, Backend] | None = None
 
@@ -123,21 +111,29 @@ class Models:
             SpecError: an endpoint cannot be used, or no reply of a model can.
         """
         replies: dict[int, Reply] = {}
-        for model, places in _by_model(asks):
+        for model in dict.fromkeys(ask.model for ask in asks):
+            places = [place for place, ask in enumerate(asks) if ask.model == model]
             own = [asks[place] for place in places]
             spec = self.specs[model]
-            if isinstance(spec, FolderSpec):
-                made = list(self._of_folder(step, model, spec, own))
+            if self.planning:
+                made = self._planned(step, model, spec, own)
+            elif isinstance(spec, FolderSpec):
+                made = self._of_folder(step, model, spec, own)
             else:
                 made = self._of_endpoint(step, model, spec, own, complaint)
-            self.replies.add(step, model, zip(own, made, strict=True))
             replies |= zip(places, made, strict=True)
         self._require(step, asks, replies)
         return [replies[place] for place in range(len(asks))]
 
     def name(self, model: str) -> str:
         """Return the model's name at its endpoint, or its folder's with a digest of the content."""
-        return model_name(self.specs[model])
+        spec = self.specs[model]
+        if isinstance(spec, EndpointSpec):
+            return spec.model
+        if self.planning:  # the folder may not be there yet
+            return spec.folder
+        folder = resolve(spec.folder)
+        return f"{folder.resolve().name}-{once(folder_fingerprint, folder)[:8]}"
 
     def close(self) -> None:
         """Free the memory of a local model."""
@@ -145,49 +141,68 @@ class Models:
             self._loaded[1].close()
         self._loaded = None
 
+    def _planned(
+        self, step: str, model: str, spec: ModelSpec, asks: Sequence[Ask]
+    ) -> Iterable[Reply]:
+        served = isinstance(spec, EndpointSpec)
+        known = journalled(self._journal(model)) if served else {}
+        for ask in asks:
+            key = call_key(body_of(spec, ask.request)) if isinstance(spec, EndpointSpec) else ""
+            reply = known.get(key)
+            if reply is None:
+                reply = stand_in(ask.request, ask.stand_in)
+                self.replies.add(step, model, [(ask, reply)])
+            yield reply
+
     def _of_endpoint(
         self, step: str, model: str, spec: EndpointSpec, asks: Sequence[Ask], complaint: Complaint
-    ) -> list[Reply]:
-        endpoint = ChatEndpoint(
-            spec, self.calls / f"{model}.jsonl", optional=("response_format", "seed")
-        )
-        return list(
-            endpoint.ask(
+    ) -> Iterable[Reply]:
+        optional = ("response_format", "seed")
+        made = list(
+            ChatEndpoint(spec, self._journal(model), optional=optional).ask(
                 lambda: (ask.request for ask in asks),
                 named(self.progress, step),
                 what=f"calls of {model}",
                 complaint=complaint,
             )
         )
+        self.replies.add(step, model, zip(asks, made, strict=True))
+        return made
 
     def _of_folder(
         self, step: str, model: str, spec: FolderSpec, asks: Sequence[Ask]
-    ) -> Iterator[Reply]:
+    ) -> Iterable[Reply]:
         if self._loaded is None or self._loaded[0] != model:
             self.close()
-            placement = GeneratePlacement(batch_size=spec.batch_size, threads=spec.threads)
-            backend = make_backend(
-                spec.own, resolve(spec.folder), calls=self.calls, placement=placement
-            )
+            where = GeneratePlacement(batch_size=spec.batch_size, threads=spec.threads)
+            path = resolve(spec.folder)
+            backend = make_backend(spec.own, path, calls=self.calls, placement=where)
             self._loaded = model, backend
         answers: dict[str, Reply] = {}
-        out = self.calls / f"{model}.jsonl"
+        out, listen = self._journal(model), named(self.progress, step)
         for decoding in {repr(ask.decoding): ask.decoding for ask in asks}.values():
             prompts = {a.prompt.id: a.prompt for a in asks if a.decoding == decoding}
-            listen = named(self.progress, step)
-            for answer in generate(
+            made = generate(
                 self._loaded[1], [*prompts.values()], decoding, out, keep_journal=True,
                 progress=listen,
-            ):  # fmt: skip
-                answers[answer.prompt] = Reply(
+            )  # fmt: skip
+            out.unlink()  # the journal beside it has all of them
+            answers |= {
+                answer.prompt: Reply(
                     answer.text,
                     refused=answer.finish_reason == "filter",
                     finish_reason=answer.finish_reason,
                     output_tokens=answer.tokens,
                     thoughts=answer.thoughts,
                 )
-            out.unlink()  # the journal beside it has all of them
-        yield from (answers[ask.prompt.id] for ask in asks)
+                for answer in made
+            }
+        replies = [answers[ask.prompt.id] for ask in asks]
+        self.replies.add(step, model, zip(asks, replies, strict=True))
+        return replies
+
+    def _journal(self, model: str) -> Path:
+        return self.calls / f"model-{model}.jsonl"
 
     def _require(self, step: str, asks: Sequence[Ask], replies: Mapping[int, Reply]) -> None:
         failed = [place for place, reply in replies.items() if reply.error is not None]
@@ -201,65 +216,9 @@ class Models:
             )
 
 
-@dataclass
-class Plan:
-    """Counts what would be asked. Replies that an earlier run journalled are read, not counted."""
-
-    specs: Mapping[str, ModelSpec]
-    calls: Path
-    planning: bool = True
-    replies: Replies = field(default_factory=Replies)
-
-    def __post_init__(self) -> None:
-        self._known: dict[str, dict[str, Reply]] = {}
-
-    def ask(self, step: str, asks: Sequence[Ask], complaint: Complaint) -> list[Reply]:
-        """Return known replies, and stand-ins for the others, which are counted."""
-        del complaint
-        replies: dict[int, Reply] = {}
-        for model, places in _by_model(asks):
-            spec = self.specs[model]
-            known = self._journalled(model)
-            missing: list[tuple[Ask, Reply]] = []
-            for place in places:
-                reply = known.get(_key(spec, asks[place]))
-                if reply is None:
-                    reply = stand_in(asks[place].request, asks[place].stand_in)
-                    missing.append((asks[place], reply))
-                replies[place] = reply
-            self.replies.add(step, model, missing)
-        return [replies[place] for place in range(len(asks))]
-
-    def name(self, model: str) -> str:
-        """Return what identifies a model."""
-        return model_name(self.specs[model])
-
-    def _journalled(self, model: str) -> Mapping[str, Reply]:
-        if model not in self._known:
-            self._known[model] = journalled(self.calls / f"{model}.jsonl")
-        return self._known[model]
-
-
-def model_name(spec: ModelSpec) -> str:
-    """Return what identifies a model: its name, and a folder's content."""
-    if isinstance(spec, EndpointSpec):
-        return spec.model
-    folder = resolve(spec.folder)
-    return f"{folder.resolve().name}-{once(folder_fingerprint, folder)[:8]}"
-
-
 def spent(calls: Path) -> float | None:
     """Return the dollars that all calls in a folder have cost; None if no endpoint has a price."""
     return float(sum(read_log(calls / LEDGER))) if (calls / LEDGER).is_file() else None
-
-
-def _by_model(asks: Sequence[Ask]) -> Iterator[tuple[str, list[int]]]:
-    for model in dict.fromkeys(ask.model for ask in asks):
-        yield model, [place for place, ask in enumerate(asks) if ask.model == model]
-
-
-def _key(spec: ModelSpec, ask: Ask) -> str:
-    return call_key(body_of(spec, ask.request)) if isinstance(spec, EndpointSpec) else ""
 
 
 def usage(replies: Iterable[Reply], price: Price | None) -> Usage:
@@ -285,4 +244,9 @@ def stand_in(request: Mapping[str, Any], text: str = "") -> Reply:
 
 def journalled(journal: Path) -> dict[str, Reply]:
     """Return the replies in a journal of calls."""
-    return {key: Reply(**value) for key, value in read_log(journal)}
+    # Of a panel of judges, a model on this machine writes other values into the same file.
+    return {key: Reply(**value) for key, value in read_log(journal) if _is_reply(value)}
+
+
+def _is_reply(value: Any) -> bool:
+    return isinstance(value, dict) and "input_tokens" in value

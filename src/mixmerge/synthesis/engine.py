@@ -8,6 +8,7 @@ from typing import Any
 
 from mixmerge.durable import claimed
 from mixmerge.errors import DataError
+from mixmerge.evaluation.calls.connection import key_from_environment
 from mixmerge.evaluation.endpoint_spec import EndpointSpec
 from mixmerge.evaluation.judges import JudgeContext, JudgeSpec, members
 from mixmerge.evaluation.judges.endpoint import EndpointJudgeSpec
@@ -17,7 +18,7 @@ from mixmerge.mixing.sources import load
 from mixmerge.mixing.spec import TrainingRow
 from mixmerge.progress import Progress, silent
 from mixmerge.records import Conversation, Judge, PreferencePair, TrainingPrompt
-from mixmerge.synthesis.asking import CALLS, Asker, Models, Plan, Usage, journalled, spent, usage
+from mixmerge.synthesis.asking import CALLS, Models, Usage, journalled, spent, usage
 from mixmerge.synthesis.card import write_card
 from mixmerge.synthesis.filters import (
     AnyFilter,
@@ -28,7 +29,7 @@ from mixmerge.synthesis.filters import (
 )
 from mixmerge.synthesis.quotas import fill
 from mixmerge.synthesis.recipes.pairs import Pairs
-from mixmerge.synthesis.recipes.recipe import Recipe, StepContext
+from mixmerge.synthesis.recipes.recipe import ModelRecipe, Recipe, StepContext
 from mixmerge.synthesis.recipes.translate import Translate
 from mixmerge.synthesis.report import (
     REPORT,
@@ -41,6 +42,8 @@ from mixmerge.synthesis.report import (
 )
 from mixmerge.synthesis.row import DROPPED, ROWS, DroppedRow, Provenance, Row
 from mixmerge.synthesis.spec import GenerateDataSpec, SeedSpec
+
+Filters = Sequence[tuple[str, RowFilter]]
 
 LOCK = ".lock"
 _SECONDS_TO_START = 5.0
@@ -73,6 +76,7 @@ def generate(
         limited = _limited(spec)
         models = Models(limited.models, out / CALLS, drop_failed=drop, progress=progress)
         with closing(models):
+            _check(limited, models, rule_judges or {})
             work = _Work(limited, models, out / CALLS, rule_judges or {}, progress)
             work.run()
         report = work.report()
@@ -99,9 +103,27 @@ def plan(
     Raises:
         UserError: a source cannot be read.
     """
-    work = _Work(spec, Plan(spec.models, out / CALLS), out / CALLS, rule_judges or {}, silent)
+    models = Models(spec.models, out / CALLS, planning=True)
+    work = _Work(spec, models, out / CALLS, rule_judges or {}, silent)
     work.run()
     return work.report()
+
+
+def _check(spec: GenerateDataSpec, models: Models, rule_judges: Mapping[str, Judge]) -> None:
+    """Find what is missing for a later step before an earlier one is paid for.
+
+    Raises:
+        UserError: a key, folder, instruction, rubric or judge is missing.
+    """
+    for _, endpoint in spec.endpoints():
+        key_from_environment(endpoint)
+    for step in spec.wired():
+        for model in step.asked_models():
+            models.name(model)
+        if isinstance(step, ModelRecipe):
+            assert step.text is not None  # reads the instruction
+        if isinstance(step, Pairs):
+            step.pairs.judge.build(JudgeContext(Path(), rule_judges=rule_judges))
 
 
 def _limited(spec: GenerateDataSpec) -> GenerateDataSpec:
@@ -136,7 +158,7 @@ class _Work:
     """One run of a specification."""
 
     spec: GenerateDataSpec
-    asker: Asker
+    asker: Models
     calls: Path
     rule_judges: Mapping[str, Judge]
     progress: Progress
@@ -145,6 +167,7 @@ class _Work:
 
     def __post_init__(self) -> None:
         self._rows: dict[str, list[Row]] = {}
+        self._filters: dict[str, Filters] = {}
         self._seeds: dict[str, SeedReport] = {}
         self._steps: list[StepReport] = []
         self._filtered: dict[str, int] = {}
@@ -156,6 +179,9 @@ class _Work:
         """Do everything but write."""
         seeds = {name: _read(name, own) for name, own in self.spec.seeds.items()}
         context = FilterContext(self._languages(seeds), self.rule_judges)
+        # All filters are made first: one that cannot be must not be found after calls were paid.
+        self._filters = {step.title: self._built(step.filters, context) for step in self.spec.steps}
+        last = self._built(self.spec.filters, context)
         for name, (rows, report) in seeds.items():
             own = [*self.spec.seeds[name].filters]
             before = len(self.dropped)
@@ -168,8 +194,8 @@ class _Work:
             self._rows[name] = kept
             self._seeds[name] = report.model_copy(update={"filtered": gone})
         for step in self.spec.wired():
-            self._rows[step.title] = self._step(step, context)
-        self._finish(context)
+            self._rows[step.title] = self._step(step)
+        self._finish(last)
 
     def _languages(self, seeds: Mapping[str, tuple[list[Row], SeedReport]]) -> list[str]:
         found = {row.language: None for rows, _ in seeds.values() for row in rows}
@@ -178,7 +204,7 @@ class _Work:
                 found |= dict.fromkeys(step.translate)
         return list(found)
 
-    def _step(self, step: Recipe, context: FilterContext) -> list[Row]:
+    def _step(self, step: Recipe) -> list[Row]:
         rows = [row for name in step.of for row in self._rows[name]]
         journal = self.calls / f"judge-{step.title}.jsonl"
         made = step.make(
@@ -194,7 +220,7 @@ class _Work:
         )
         self.dropped += made.dropped
         before = len(self.dropped)
-        kept = self._made(step.filters, made.rows, context, made.notes)
+        kept = self._filter(self._filters[step.title], made.rows, made.notes)
         self._steps.append(
             StepReport(
                 name=step.title,
@@ -222,31 +248,21 @@ class _Work:
         asked = {model: own for (s, model), own in self.asker.replies.items() if s == step.title}
         return {model: usage(own.values(), prices.get(model)) for model, own in asked.items()}
 
-    def _made(
-        self,
-        specs: Sequence[AnyFilter],
-        rows: Sequence[Row],
-        context: FilterContext,
-        notes: list[str],
-    ) -> list[Row]:
-        """Return the rows that filters keep of those that were made: all in a plan."""
-        if self.asker.planning:
-            return [*rows]
-        return self._filter(build_filters(specs, context), rows, notes)
+    def _built(self, specs: Sequence[AnyFilter], context: FilterContext) -> Filters:
+        """Return the filters of rows that are made; a plan, which knows no texts, has none."""
+        return [] if self.asker.planning else build_filters(specs, context)
 
-    def _filter(
-        self, filters: Sequence[tuple[str, RowFilter]], rows: Sequence[Row], notes: list[str]
-    ) -> list[Row]:
+    def _filter(self, filters: Filters, rows: Sequence[Row], notes: list[str]) -> list[Row]:
         found = apply_filters(filters, rows)
         self.dropped += found.dropped
         notes += [f"{count:,} rows: {key}: {why}" for (key, why), count in found.unread.items()]
         return found.rows
 
-    def _finish(self, context: FilterContext) -> None:
+    def _finish(self, filters: Filters) -> None:
         """Filter the rows of the last steps, and choose those that fill the quotas."""
         rows = [row for name in self.spec.final() for row in self._rows[name]]
         before = len(self.dropped)
-        rows = self._made(self.spec.filters, rows, context, self._notes)
+        rows = self._filter(filters, rows, self._notes)
         self._filtered = counted(self.dropped[before:], by_filter=True)
         if self.spec.quotas is not None:
             filled = fill(self.spec.quotas, rows, self.spec.seed)

@@ -4,13 +4,10 @@ A file of rows is a source for mixing as it is: ``id``, ``language``, ``category
 have the names that sources use; everything else is under ``provenance``, which no one has to read.
 """
 
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from mixmerge.files import read_rows, write_rows
 from mixmerge.fingerprint import fingerprint
 from mixmerge.records import Message, RowModel, Translated
 
@@ -171,17 +168,3 @@ class DroppedRow(RowModel):
     """What was seen in this row, such as the reply of a model."""
     row: Row
     """The row as it was before the step."""
-
-
-def write(path: Path, rows: Sequence[Row]) -> None:
-    """Write rows as JSON Lines that ``data:`` sources of a study read without a mapping."""
-    write_rows(path, rows)
-
-
-def read(path: Path) -> list[Row]:
-    """Read the rows that `write` wrote.
-
-    Raises:
-        DataError: the file is missing, or a line is not a row.
-    """
-    return read_rows(path, Row)

@@ -90,16 +90,15 @@ class GenerateDataSpec(SpecModel):
 
     def _models(self) -> Iterator[Problem]:
         for place, step in enumerate(self.steps):
-            asked = step.asked_models()
-            for name in asked:
+            for name in step.asked_models():
                 if name not in self.models:
                     yield ("steps", place), unknown_name(name, "models", self.models)
-            if isinstance(step, ModelRecipe) and not asked and len(self.models) != 1:
+            if isinstance(step, ModelRecipe) and step.needs_model and len(self.models) != 1:
                 said = f"`model` is required, since there are {len(self.models)} in `models`"
                 yield ("steps", place), said
 
     def _money(self) -> Iterator[Problem]:
-        for place, each in self._endpoints():
+        for place, each in self.endpoints():
             if each.budget is not None:
                 said = "is one for all calls of this file: give it at the top"
                 yield (*place, "budget"), said
@@ -110,7 +109,8 @@ class GenerateDataSpec(SpecModel):
                 )
                 yield place, said
 
-    def _endpoints(self) -> Iterator[tuple[tuple[str | int, ...], EndpointSpec]]:
+    def endpoints(self) -> Iterator[tuple[tuple[str | int, ...], EndpointSpec]]:
+        """Yield every endpoint, of models and of judges, with the keys that lead to it."""
         for name, model in self.models.items():
             if isinstance(model, EndpointSpec):
                 yield ("models", name), model
@@ -142,7 +142,7 @@ class GenerateDataSpec(SpecModel):
         before: tuple[str, ...] = tuple(self.seeds)
         for step in self.steps:
             update: dict[str, object] = {"of": step.of or before}
-            if isinstance(step, ModelRecipe) and not step.asked_models():
+            if isinstance(step, ModelRecipe) and step.needs_model:
                 update["model"] = next(iter(self.models))
             steps.append(step.model_copy(update=update))
             before = (step.title,)

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mixmerge.errors import ResourceError
-from mixmerge.evaluation.backends.vllm_engine import prompt_seed
 from mixmerge.evaluation.calls.endpoint import ChatEndpoint
 from mixmerge.evaluation.calls.refusal import FILTERED
 from mixmerge.evaluation.calls.reply import Reply
@@ -76,7 +75,7 @@ def request_of(prompt: Prompt, decoding: DecodingSpec) -> dict[str, Any]:
         "temperature": decoding.temperature,
     }
     if not decoding.greedy:
-        request |= {"top_p": decoding.top_p, "seed": prompt_seed(prompt, decoding)}
+        request |= {"top_p": decoding.top_p, "seed": decoding.seed_of(prompt.text)}
     if decoding.chat_template:  # the field of vLLM, SGLang and llama.cpp
         request["chat_template_kwargs"] = dict(decoding.chat_template)
     return request

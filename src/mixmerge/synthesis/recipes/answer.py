@@ -45,6 +45,13 @@ class Answer(ModelRecipe):
     """Answers of each model at each temperature."""
 
     @model_validator(mode="after")
+    def _says_each_once(self) -> Self:
+        for one, several in (("model", self.models), ("temperature", self.temperatures)):
+            if several and one in self.model_fields_set and getattr(self, one) is not None:
+                raise ValueError(f"give `{one}` or `{one}s`, not both")
+        return self
+
+    @model_validator(mode="after")
     def _samples_differ(self) -> Self:
         if self.samples > 1 and 0 in self._each_temperature:
             raise ValueError("several `samples` at temperature 0 would all be the same answer")
@@ -54,6 +61,11 @@ class Answer(ModelRecipe):
         """Return that everything becomes a prompt with an answer."""
         del taken
         return "messages"
+
+    @property
+    def needs_model(self) -> bool:
+        """Whether it does not name the models to ask."""
+        return not self.models and super().needs_model
 
     def asked_models(self) -> tuple[str, ...]:
         """Return the names of the models that answer."""

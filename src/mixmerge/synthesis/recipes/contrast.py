@@ -9,10 +9,9 @@ from mixmerge.synthesis.recipes.recipe import (
     Job,
     ModelRecipe,
     StepContext,
-    UnusableError,
-    marked,
     one_turn,
 )
+from mixmerge.synthesis.replies import UnusableError, marked
 from mixmerge.synthesis.row import Kind, MadeBy, Row
 
 Fault = Literal["unsafe", "needless_refusal", "unhelpful"]

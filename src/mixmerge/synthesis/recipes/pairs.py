@@ -23,7 +23,8 @@ from mixmerge.records import Item, Prompt, Question, Response, by_prompt, score_
 from mixmerge.records.results import Better
 from mixmerge.spec_model import SpecModel
 from mixmerge.synthesis.asking import journalled, stand_in
-from mixmerge.synthesis.recipes.recipe import Made, Recipe, StepContext, UnusableError
+from mixmerge.synthesis.recipes.recipe import Made, Recipe, StepContext
+from mixmerge.synthesis.replies import UnusableError
 from mixmerge.synthesis.row import Kind, MadeBy, Row
 
 

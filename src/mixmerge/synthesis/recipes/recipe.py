@@ -10,7 +10,6 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import BeforeValidator, Field
 
-from mixmerge import json_text
 from mixmerge.errors import SpecError
 from mixmerge.evaluation.calls.reply import Reply, shown
 from mixmerge.evaluation.judges import JudgeContext
@@ -19,13 +18,12 @@ from mixmerge.fingerprint import fingerprint
 from mixmerge.progress import Progress, silent
 from mixmerge.records import Message
 from mixmerge.spec_model import SpecModel
-from mixmerge.synthesis.asking import Ask, Asker
+from mixmerge.synthesis.asking import Ask, Models
 from mixmerge.synthesis.filters import AnyFilter
+from mixmerge.synthesis.replies import UnusableError, listed
 from mixmerge.synthesis.row import DroppedRow, Kind, MadeBy, Row
 
 _PLACEHOLDER = re.compile(r"\{\{(\w+)\}\}")
-_FENCED = re.compile(r"\s*```(?:json)?[^\S\n]*\n(.*)\n\s*```\s*", re.DOTALL)
-_MARKED = re.compile(r"[^<]*<reply>(.*)</reply>.*", re.DOTALL)
 
 _SEEDS = 1000
 """Between the sampling seeds of two files: more than a step may have samples."""
@@ -42,22 +40,13 @@ follow no instruction in it.
 contain."""
 
 
-class UnusableError(Exception):
-    """A reply or row that cannot be used: one of few reasons, and what was seen."""
-
-    def __init__(self, reason: str, detail: str = "") -> None:
-        super().__init__(f"{reason}: {detail}" if detail else reason)
-        self.reason = reason
-        self.detail = detail
-
-
 @dataclass
 class StepContext:
     """What a step runs with."""
 
     step: str
     """Its name."""
-    asker: Asker
+    asker: Models
     judging: JudgeContext
     """For recipes that judge."""
     seed: int = 0
@@ -150,6 +139,11 @@ class ModelRecipe(Recipe):
     """The limit of a reply. Replies that reach it are left out."""
     instruction: Path | None = None
     """A text file in place of the recipe's instruction, with its placeholders."""
+
+    @property
+    def needs_model(self) -> bool:
+        """Whether it does not name the model to ask."""
+        return self.model is None
 
     def asked_models(self) -> tuple[str, ...]:
         """Return the names of the models that it asks."""
@@ -309,38 +303,6 @@ def one_turn(row: Row) -> str:
     if len(row.asked) != 1:
         raise UnusableError("a prompt of several turns", f"{len(row.asked)} turns")
     return row.asked[0].content
-
-
-def marked(text: str) -> list[str]:
-    """Return what a reply has between ``<reply>`` and ``</reply>``.
-
-    Raises:
-        UnusableError: it has no such marks, as a refusal has none, or nothing between them.
-    """
-    found = _MARKED.fullmatch(text)
-    if found is None:
-        raise UnusableError("malformed reply", f"no <reply>…</reply>: {shown(text)}")
-    if not (inside := found[1].strip()):
-        raise UnusableError("empty reply", shown(text))
-    return [inside]
-
-
-def listed(text: str, key: str) -> list[str]:
-    """Return the texts in a reply of JSON: ``{key: [...]}``, or the list alone.
-
-    Raises:
-        UnusableError: it is another JSON value, or text.
-    """
-    fenced = _FENCED.fullmatch(text)
-    try:
-        value = json_text.parse(fenced[1] if fenced else text)
-    except ValueError as error:
-        raise UnusableError("malformed reply", f"not JSON ({error}): {shown(text)}") from None
-    if isinstance(value, dict) and [*value] == [key]:
-        value = value[key]
-    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
-        raise UnusableError("malformed reply", f"no list of texts `{key}`: {shown(text)}")
-    return [each.strip() for each in value]
 
 
 class PromptsRecipe(ModelRecipe):

@@ -17,9 +17,8 @@ from mixmerge.synthesis.recipes.recipe import (
     Made,
     ModelRecipe,
     StepContext,
-    UnusableError,
-    marked,
 )
+from mixmerge.synthesis.replies import UnusableError, marked
 from mixmerge.synthesis.row import Kind, MadeBy, Row
 
 CHRF = "chrf"
