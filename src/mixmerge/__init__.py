@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from mixmerge.study.explain import explain as plan
     from mixmerge.study.export import export
     from mixmerge.study.run import demo, evaluate, report, run
-    from mixmerge.study.standalone import inspect, mix, train
+    from mixmerge.study.standalone import generate_data, inspect, mix, train
     from mixmerge.study.starter.write import init
 
 __version__ = "0.1.0"
@@ -43,6 +43,7 @@ __all__ = [
     "evaluate",
     "export",
     "extract",
+    "generate_data",
     "init",
     "inspect",
     "merge",
@@ -66,6 +67,7 @@ _WHERE = {
     "evaluate": ("mixmerge.study.run", "evaluate"),
     "export": ("mixmerge.study.export", "export"),
     "extract": ("mixmerge.merging.adapters.extract", "extract"),
+    "generate_data": ("mixmerge.study.standalone", "generate_data"),
     "init": ("mixmerge.study.starter.write", "init"),
     "inspect": ("mixmerge.study.standalone", "inspect"),
     "merge": ("mixmerge.merging.engine", "merge"),

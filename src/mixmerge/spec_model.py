@@ -176,5 +176,10 @@ def refusal(kind: type[BaseModel], given: Mapping[str, Any], problems: list[Prob
 
 def _at(value: Any, place: tuple[str | int, ...]) -> Any:
     for key in place:
-        value = value.get(key) if isinstance(value, Mapping) else value
+        if isinstance(value, BaseModel):
+            value = getattr(value, str(key), value)
+        elif isinstance(value, Mapping):
+            value = value.get(key)
+        elif isinstance(value, (list, tuple)) and isinstance(key, int):
+            value = value[key]
     return value

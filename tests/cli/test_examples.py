@@ -8,7 +8,7 @@ import pytest
 import typer.main
 
 from mixmerge.cli.examples import EXAMPLES, epilog, unbroken
-from mixmerge.cli.main import PANELS, app, exit_code
+from mixmerge.cli.main import PANELS, app, exit_code, words
 
 ZSH = {"_TYPER_COMPLETE_ARGS": "mixmerge doc"}
 COMMANDS = [command.__name__ for panel in PANELS.values() for command in panel]
@@ -34,7 +34,7 @@ def test_examples_are_command_lines_that_parse(line: str) -> None:
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_ends_with_the_examples(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Each is shown whole on its line where the terminal is wide enough."""
-    assert exit_code([*command.split("_"), "--help"]) == 0
+    assert exit_code([*words(command), "--help"]) == 0
     shown = " ".join(capsys.readouterr().out.split())
     for line in EXAMPLES[command]:
         assert line in shown

@@ -22,10 +22,22 @@ def says(text: str, **choice: Any) -> Answer:
     return 200, {}, json.dumps(body).encode()
 
 
-class Server:
-    """An OpenAI-compatible endpoint whose behaviour is a function of text and attempt."""
+def first_message(body: dict[str, Any]) -> str:
+    text: str = body["messages"][0]["content"]
+    return text
 
-    def __init__(self, behave: Callable[[str, int], Answer]) -> None:
+
+class Server:
+    """An OpenAI-compatible endpoint whose behaviour is a function of text and attempt.
+
+    ``read`` returns what of a request is the text: by default its first message.
+    """
+
+    def __init__(
+        self,
+        behave: Callable[[str, int], Answer],
+        read: Callable[[dict[str, Any]], str] = first_message,
+    ) -> None:
         self.calls: list[dict[str, Any]] = []
         self.times: list[float] = []
         self.keys: list[str | None] = []
@@ -41,7 +53,7 @@ class Server:
 
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                text = body["messages"][0]["content"]
+                text = read(body)
                 with lock:
                     server.calls.append(body)
                     server.times.append(time.monotonic())

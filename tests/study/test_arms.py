@@ -81,7 +81,7 @@ def test_the_answers_to_the_question_are_counted() -> None:
     """Merges, students and named arms are tested; mixtures, experts and the baseline's arm not."""
     tested = ["slerp", "student", "again", "merged", "twice", "best", "one", "weighed"]
     assert answers(study()) == tested
-    assert comparisons(study()) == len(tested)
+    assert comparisons(study()) == len(tested) * len(study().evaluate.deciding)
     assert answers(study("{hot: [hot], tuned: [outside]}")) == ["hot", "outside", *tested]
     assert answers(study("{mixtures: [mix, hot]}")) == tested
 

@@ -15,8 +15,8 @@ from mixmerge.errors import SpecError
 from mixmerge.execution.store import RECORD
 from mixmerge.files import read_json, write_json
 from mixmerge.study.check import parse_study
-from mixmerge.study.explain import judge_calls
 from mixmerge.study.graph import mermaid, tree
+from mixmerge.study.judge_calls import judge_calls
 
 Pretend = Callable[[Path, Path], None]
 

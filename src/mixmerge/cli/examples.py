@@ -17,6 +17,10 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "mixmerge export runs/study out/ --to inspect",
         "mixmerge export runs/study card/ --to model_card --model merged",
     ),
+    "generate_data": (
+        "mixmerge generate-data data.yaml out/ --dry-run",
+        "mixmerge generate-data data.yaml out/",
+    ),
     "mix": ("mixmerge mix mixture.yaml out/",),
     "train": ("mixmerge train training.yaml out/",),
     "merge": ("mixmerge merge recipe.yml out/", "mixmerge merge recipe.yml out/ --dry-run"),

@@ -19,6 +19,7 @@ from mixmerge.cli.console import Console
 from mixmerge.cli.doctor import doctor
 from mixmerge.cli.examples import epilog, unbroken
 from mixmerge.cli.extract import extract
+from mixmerge.cli.generate_data import generate_data
 from mixmerge.cli.init import init
 from mixmerge.cli.inspect import inspect
 from mixmerge.cli.merge import merge
@@ -55,20 +56,28 @@ app = typer.Typer(
 )
 PANELS: dict[str, tuple[Callable[..., int | None], ...]] = {
     "The whole study": (demo, init, doctor, plan, run, status, adopt, report, export),
-    "One part of it": (mix, train, merge, extract, evaluate, inspect, compare),
+    "One part of it": (generate_data, mix, train, merge, extract, evaluate, inspect, compare),
     "People's labels": (annotate_plan, annotate_serve, annotate_read, annotate_adjudicate),
 }
-"""A function ``one_two`` is the command ``one two``."""
 _GROUPS = {"annotate": "Have people label answers, blind, and correct the judge by their labels."}
+
+
+def words(function: str) -> list[str]:
+    """Return the words of a function's command: ``annotate plan``, ``generate-data``."""
+    group, _, name = function.partition("_")
+    return [group, name] if group in _GROUPS else [function.replace("_", "-")]
+
+
 groups: dict[str, typer.Typer] = {}
 for panel, commands in PANELS.items():
     for command in commands:
-        group, _, name = command.__name__.rpartition("_")
-        if group and group not in groups:
-            groups[group] = typer.Typer(rich_markup_mode="rich", no_args_is_help=True)
-            app.add_typer(groups[group], name=group, help=_GROUPS[group], rich_help_panel=panel)
-        groups.get(group, app).command(
-            name or None,
+        *group, name = words(command.__name__)
+        for each in group:
+            if each not in groups:
+                groups[each] = typer.Typer(rich_markup_mode="rich", no_args_is_help=True)
+                app.add_typer(groups[each], name=each, help=_GROUPS[each], rich_help_panel=panel)
+        (groups[group[0]] if group else app).command(
+            name,
             cls=WithEngines,
             rich_help_panel=panel,
             help=unbroken(command.__doc__ or ""),

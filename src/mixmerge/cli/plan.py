@@ -11,10 +11,27 @@ from rich.text import Text
 
 from mixmerge.cli import RunFolder, Seed
 from mixmerge.cli.console import Console
+from mixmerge.cli.power import (
+    AsJson,
+    Card,
+    Correlation,
+    Differences,
+    Pilots,
+    Power,
+    Prompts,
+    Rates,
+    Seeds,
+    Sensitivity,
+    Specificity,
+    Studies,
+    Within,
+    show_power,
+)
 from mixmerge.cli.screen import duration, working
 
 if TYPE_CHECKING:
-    from mixmerge.study.explain import Calls, Explained, KindCosts
+    from mixmerge.study.explain import Explained, KindCosts
+    from mixmerge.study.judge_calls import Calls
 
 _STYLES = {"done": "green", "to do": "", "out of date": "yellow"}
 _UNKNOWN = "?"
@@ -37,12 +54,32 @@ def plan(
             "--probe", help="Also ask every endpoint for one token, as `mixmerge run` does."
         ),
     ] = False,
+    power: Power = False,
+    difference: Differences = None,
+    pilot: Pilots = None,
+    prompts: Prompts = None,
+    rate: Rates = None,
+    correlation: Correlation = None,
+    within: Within = None,
+    judge_card: Card = None,
+    sensitivity: Sensitivity = None,
+    specificity: Specificity = None,
+    seeds: Seeds = None,
+    studies: Studies = None,
+    as_json: AsJson = False,
 ) -> int:
     """Show what a run would do, cost and be able to decide, without running anything.
 
     Reads the first rows of every data file and the headers of local models. Needs no GPU and,
     except with --probe, no network; loads no model library.
     """
+    options = {
+        "pilots": pilot, "differences": difference, "prompts": prompts, "rates": rate,
+        "correlation": correlation, "within": within, "card": judge_card, "seeds": seeds,
+        "sensitivity": sensitivity, "specificity": specificity, "studies": studies,
+    }  # fmt: skip
+    if power or as_json or any(value is not None for value in options.values()):
+        return show_power(study, out, seed, options, as_json=as_json)
     screen = Console(highlight=False)
     with working("reading the study and its files"):
         from mixmerge.study.explain import explain
@@ -97,7 +134,7 @@ def _kinds_table(plan: "Explained") -> Table:
         "Time": _time(_whole_time(plan)),
         "Memory": "",
         "Disk": _gigabytes(plan.disk_bytes),
-        "Judge calls": _count(plan.calls) if plan.calls.models else _NONE,
+        "Calls": _count(plan.calls) if plan.calls.models else _NONE,
         "Price": _price(plan.calls),
     }
     table.add_column("Kind", footer="all")
@@ -187,10 +224,12 @@ def _disk(plan: "Explained") -> str:
 
 def _calls(calls: "Calls") -> str:
     count = (
-        "unknown until the prompts are downloaded" if calls.count is None else f"{calls.count:,}"
+        "unknown until the prompts and seeds are here"
+        if calls.count is None
+        else f"{calls.count:,}"
     )
     price = "" if calls.dollars is None else f", at most about ${calls.dollars:,.2f}"
-    said = f"Judge calls ({', '.join(calls.models)}): {count}{price}."
+    said = f"Calls ({', '.join(calls.models)}): {count}{price}."
     if calls.unpriced:
         said += (
             f" No price is given for {', '.join(calls.unpriced)}: name it as `price: {{input: …, "

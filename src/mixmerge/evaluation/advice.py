@@ -5,7 +5,6 @@ of the one is worth a point of the other. A model replaces another one when its 
 shown to be higher, or when it beats it whatever the weights are.
 """
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -18,6 +17,7 @@ from mixmerge.records import Axis
 from mixmerge.records.advice import Advice, OpenQuestion, Priority
 from mixmerge.records.results import Results
 from mixmerge.stats.bootstrap import Floats
+from mixmerge.stats.power import rounded_up
 from mixmerge.stats.proportions import t_quantile, widening
 
 FACTORS = (1.5, 2.0, 3.0, 5.0)
@@ -274,7 +274,7 @@ def _open(
         half = field.quantile * float(errors.std())
         # Either it is shown to be better, or to be no better by the margin.
         times = max(1.0, (half / max(value[row], margin - value[row])) ** 2)
-        needed = {axis: _rounded(count * times) for axis, count in field.clusters.items()}
+        needed = {axis: rounded_up(count * times) for axis, count in field.clusters.items()}
         questions[field.names[row]] = OpenQuestion(
             model=field.names[row],
             axis=field.axis(column),
@@ -284,9 +284,3 @@ def _open(
             needed=needed if max(needed.values()) <= _AFFORDABLE else None,
         )
     return [each for each in questions.values() if each][:_TOLD]
-
-
-def _rounded(number: float) -> int:
-    """Round up to two digits: no plan is more precise."""
-    step = 10 ** max(0, math.floor(math.log10(number)) - 1)
-    return math.ceil(number / step) * step

@@ -17,6 +17,7 @@ from mixmerge.evaluation.judges import JudgeSpec, members
 from mixmerge.evaluation.measures import MeasuredAxis
 from mixmerge.evaluation.prompt_spec import PromptSetSpec
 from mixmerge.evaluation.sources import SOURCES, ScoredAxis
+from mixmerge.fingerprint import fingerprint
 from mixmerge.records import Axis
 from mixmerge.records.results import Stage
 from mixmerge.spec_model import SpecModel, one_of
@@ -44,6 +45,10 @@ class DecodingSpec(SpecModel):
     def greedy(self) -> bool:
         """Whether decoding is deterministic."""
         return self.temperature == 0
+
+    def seed_of(self, text: str) -> int:
+        """Return a seed below 2**31 that depends only on this decoding's seed and the prompt."""
+        return int(fingerprint([self.seed, text])[:8], 16) >> 1
 
 
 class AnswersSpec(DecodingSpec):

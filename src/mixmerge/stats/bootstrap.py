@@ -46,8 +46,11 @@ def cluster_totals(
     seen = ~np.isnan(values)
     totals = np.zeros((n_clusters, values.shape[1]))
     sizes = np.zeros_like(totals)
-    np.add.at(totals, cluster, np.where(seen, values, 0.0))
-    np.add.at(sizes, cluster, seen)
+    order = np.argsort(cluster, kind="stable")
+    present, starts = np.unique(cluster[order], return_index=True)
+    # Sums of neighbouring rows: several times faster than adding each row at its place.
+    totals[present] = np.add.reduceat(np.where(seen, values, 0.0)[order], starts)
+    sizes[present] = np.add.reduceat(seen[order], starts, dtype=np.float64)
     return totals, sizes
 
 

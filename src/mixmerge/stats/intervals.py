@@ -80,8 +80,8 @@ def skewed_t_p(mean: ClusterMean, most: float) -> float:
     error = math.sqrt(mean.variance)
     if error <= 1e-12:
         return 0.0 if mean.value > most else 1.0
-    n, moments = mean.effective, [float((mean.terms**power).sum()) for power in (2, 3)]
-    skewness = moments[1] / moments[0] ** 1.5 * math.sqrt(n)
+    n, squares = mean.effective, mean.terms * mean.terms
+    skewness = float(squares @ mean.terms) / mean.variance**1.5 * math.sqrt(n)
     u = (mean.value - most) / error / math.sqrt(n)
     moved = u + skewness * u**2 / 3 + skewness**2 * u**3 / 27 + skewness / (6 * n)
     return float(stdtr(max(n - 1, 1.0), -moved * math.sqrt(n)))

@@ -7,9 +7,44 @@ POWER = 0.8
 """Share of studies that find a difference which is there."""
 SIGNIFICANCE = 0.05
 
+RATE = 0.5
+CORRELATION = 0.5
+WITHIN = 0.3
+"""Assumptions where nothing is known, as in `discordant` and `effective_size`. Scores vary most at
+a rate of one half, and the rest is between what translated questions show."""
+
+
+def discordant(rate: float = RATE, correlation: float = CORRELATION) -> float:
+    """Return the share of prompts that only one of two models gets right.
+
+    This is the variance of the difference of two yes-or-no answers.
+
+    Args:
+        rate: of both models, in (0, 1).
+        correlation: of their answers to one prompt, below 1.
+
+    Example:
+        >>> discordant(0.5, 0.5)
+        0.25
+    """
+    return 2 * rate * (1 - rate) * (1 - correlation)
+
+
+def effective_size(prompts: int, clusters: int, within: float = WITHIN) -> float:
+    """Return how many independent prompts tell as much as these in clusters of one size.
+
+    Kish's (1965) design effect. ``within`` is the correlation of the difference of two models on
+    one prompt with that on another of its cluster, in [0, 1].
+
+    Example:
+        >>> effective_size(1200, 200, 0.3)
+        480.0
+    """
+    return prompts / (1 + (prompts / clusters - 1) * within)
+
 
 def smallest_difference(
-    clusters: int, discordant: float, comparisons: int = 1, power: float = POWER
+    clusters: float, discordant: float, comparisons: int = 1, power: float = POWER
 ) -> float:
     """Return the smallest difference of paired yes-or-no answers that a two-sided test will find.
 
@@ -17,7 +52,7 @@ def smallest_difference(
     prompts that only one of two models gets right, less the share that only the other does.
 
     Args:
-        clusters: independent prompts, at least 1.
+        clusters: independent prompts, at least 1; a fraction where it is an `effective_size`.
         discordant: share of prompts on which the two models differ, in (0, 1]; a difference cannot
             be larger, and equals it where none that is smaller would be found.
         comparisons: of which this is one: the first of them must pass 0.05 divided by their number
@@ -56,3 +91,14 @@ def clusters_needed(difference: float, discordant: float, comparisons: int = 1) 
     wanted = NormalDist().inv_cdf(POWER)
     errors = critical * math.sqrt(discordant) + wanted * math.sqrt(discordant - difference**2)
     return math.ceil((errors / difference) ** 2)
+
+
+def rounded_up(number: float) -> int:
+    """Round up to two digits: no plan is more precise.
+
+    Example:
+        >>> rounded_up(1234)
+        1300
+    """
+    step: int = 10 ** max(0, math.floor(math.log10(number)) - 1)
+    return math.ceil(number / step) * step

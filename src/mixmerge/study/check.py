@@ -13,7 +13,8 @@ from mixmerge.spec_model import Problem, quoted, unknown_name
 from mixmerge.study.adapters import adapter_problems
 from mixmerge.study.arms import unknown_members
 from mixmerge.study.checkpoints import NAME, Given, Kept, Merged, Trained
-from mixmerge.study.spec import BASE, Study, TestbedSource, folder_of, has_weights
+from mixmerge.study.data_sources import TestbedSource
+from mixmerge.study.spec import BASE, Study, folder_of, has_weights
 from mixmerge.study.spec_file import EXTENDS, parse_spec, read_extended, validated
 from mixmerge.study.steps import rewards
 from mixmerge.study.sweeps import kept_problems, sweep_problems

@@ -7,33 +7,27 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
-from mixmerge.evaluation.judges import members
-from mixmerge.evaluation.judges.endpoint import EndpointJudgeSpec
-from mixmerge.evaluation.measures import Measure
 from mixmerge.execution.plan import Planned, State, plan
 from mixmerge.execution.store import Store
 from mixmerge.files import existing_parent
-from mixmerge.records import Axis, Prompt
-from mixmerge.records.judge_card import ProbeName
+from mixmerge.study.generation_calls import generation_calls
+from mixmerge.study.judge_calls import Calls, judge_calls
 from mixmerge.study.memory import model_size, step_bytes
 from mixmerge.study.preflight import disk_bytes, preflight
-from mixmerge.study.resolution import decides, decides_if, prompt_counts
+from mixmerge.study.resolution import decides, decides_if
 from mixmerge.study.run import prepare
 from mixmerge.study.scored import Weight
-from mixmerge.study.spec import BASE, TOKENS_PER_ROW, Study
+from mixmerge.study.spec import BASE, TOKENS_PER_ROW
 from mixmerge.study.speed import GUESS, guessed_seconds
 from mixmerge.study.steps import KINDS
-from mixmerge.study.steps.calibrate import Calibrate
+from mixmerge.study.steps.generate_data import GenerateData
 from mixmerge.study.steps.judge import Judging
 from mixmerge.study.steps.mix import Mix
-from mixmerge.study.steps.rewards import weights_of
 from mixmerge.study.steps.train import Train, trained_rows
 from mixmerge.testbed.model import BASES
 
-_RUBRIC_TOKENS = 800
-"""Tokens of a rubric with a prompt, rounded up, without the answers."""
 _CHARACTERS_PER_ROW = 1000.0
 _CHARACTERS_PER_TOKEN = 4.0
 """Used until a training has measured it."""
@@ -46,20 +40,6 @@ class Tokens:
     count: int
     rule: str
     """The method of the estimate, in words."""
-
-
-@dataclass(frozen=True)
-class Calls:
-    """Calls to judge models that a run would make."""
-
-    models: list[str]
-    count: int | None
-    """None until the prompts are known. An upper bound: identical answers are counted though they
-    are not sent, and a trial is counted with the most probes it can have."""
-    dollars: float | None
-    """An upper bound at the study file's prices; None where a price is missing."""
-    unpriced: list[str]
-    """Judge models without a price."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +56,7 @@ class KindCosts:
     disk_bytes: int | None
     """Model weights written; 0 for other kinds."""
     calls: Calls | None
-    """Calls to judges; None for other kinds."""
+    """Calls to endpoints, of the kinds that call judges or generate data; None for others."""
 
 
 @dataclass(frozen=True)
@@ -153,7 +133,10 @@ def explain(
     def said(weight: Weight) -> list[str]:
         return [each.said(prepared.file) for each in looked.findings if each.weight == weight]
 
-    calls = judge_calls(prepared.study, todo, planned, looked.prompts)
+    calls = {
+        Judging.kind: judge_calls(prepared.study, todo, planned, looked.prompts),
+        GenerateData.kind: generation_calls(prepared.study, todo, prepared.root / "cache"),
+    }
     size = model_size(f"base/{BASE}", planned)
     rates = _rates(planned)
     expected, timed = rates, "as long as finished steps took" if rates else ""
@@ -188,7 +171,7 @@ def explain(
         disk_bytes=disk_bytes(todo, planned),
         by_name=size is not None and size.by_name,
         free_bytes=shutil.disk_usage(existing_parent(prepared.root.absolute())).free,
-        calls=calls,
+        calls=calls[Judging.kind] + calls[GenerateData.kind],
         missing=said("missing"),
         errors=said("error"),
         warnings=said("warning"),
@@ -202,7 +185,7 @@ def explain(
 
 def _kinds(
     planned: Mapping[str, Planned],
-    calls: Calls,
+    calls: Mapping[str, Calls],
     seconds: Callable[[Sequence[Planned]], float | None],
 ) -> Iterator[KindCosts]:
     for kind in KINDS:
@@ -218,7 +201,7 @@ def _kinds(
             seconds=seconds(todo),
             memory_bytes=max((size for size in sizes if size is not None), default=None),
             disk_bytes=disk_bytes(todo, planned),
-            calls=calls if kind == Judging.kind and calls.models else None,
+            calls=calls[kind] if kind in calls and calls[kind].models else None,
         )
 
 
@@ -288,89 +271,6 @@ def _measured_ratio(planned: Mapping[str, Planned]) -> float | None:
     done = [item for item in done if _characters_per_row(item, planned) is not None]
     tokens = sum(Train().read_facts(item.record).tokens for item in done if item.record)
     return sum(_trained_characters(item, planned) for item in done) / tokens if tokens else None
-
-
-def judge_calls(
-    study: Study,
-    todo: Sequence[Planned],
-    planned: Mapping[str, Planned],
-    prompts: Mapping[str, Sequence[Prompt]],
-) -> Calls:
-    """Count the calls to judge models, with an upper bound on their price.
-
-    ``prompts`` holds prompts by step that are known though their step has not run.
-    """
-    models: dict[str, None] = {}
-    unpriced: dict[str, None] = {}
-    count: int | None = 0
-    dollars: float | None = 0.0
-    for axis, judge in _endpoints(study):
-        models[judge.model] = None
-        if judge.price is None:
-            unpriced[judge.model] = None
-        asked = _calls(study, axis, todo, planned, prompts)
-        asked = None if asked is None else asked + _probes(study, axis, todo)
-        count = None if asked is None or count is None else count + asked
-        spent = None if asked is None else _dollars(study, axis, judge, asked)
-        dollars = None if spent is None or dollars is None else dollars + spent
-    return Calls(list(models), count, dollars if models else None, list(unpriced))
-
-
-def _endpoints(study: Study) -> Iterator[tuple[Axis, EndpointJudgeSpec]]:
-    for axis, spec in study.evaluate.judged.items():
-        for judge in members(spec.judge):
-            if isinstance(judge, EndpointJudgeSpec):
-                yield axis, judge
-
-
-def _answers_per_prompt(measure: Measure) -> int:
-    """Return how many answers a judge sees at once, and in how many orders: 2 to compare."""
-    return 2 if measure.asks == "comparison" else 1
-
-
-def _calls(
-    study: Study,
-    axis: Axis,
-    todo: Sequence[Planned],
-    planned: Mapping[str, Planned],
-    known: Mapping[str, Sequence[Prompt]],
-) -> int | None:
-    """Count the calls of one axis over the pending judge steps, and trainings that it rewards."""
-    measure, calls = study.evaluate.axes[axis].measure, 0
-    for item in todo:
-        if item.step.kind == Train.kind and axis in Train().read_settings(item.step).judges:
-            calls += trained_rows(item, planned)  # each of them an answer
-        if item.step.kind != Judging.kind:
-            continue
-        compares_itself = item.step.inputs["answers"] == item.step.inputs["base_answers"]
-        if measure.of_base is not None and compares_itself:
-            continue
-        if f"prompts:{axis}" not in item.step.inputs:
-            continue  # selection may leave axes out
-        counts = prompt_counts(item.step.inputs[f"prompts:{axis}"], planned, known)
-        if counts is None:
-            return None
-        calls += counts[0] * _answers_per_prompt(measure)
-    return calls
-
-
-def _probes(study: Study, axis: Axis, todo: Sequence[Planned]) -> int:
-    spec = study.evaluate.calibrate
-    if spec is None or not any(item.step.kind == Calibrate.kind for item in todo):
-        return 0
-    orders = _answers_per_prompt(study.evaluate.axes[axis].measure)
-    return len(get_args(ProbeName)) * spec.probes * orders
-
-
-def _dollars(study: Study, axis: Axis, judge: EndpointJudgeSpec, calls: int) -> float | None:
-    if judge.price is None:
-        return None
-    shown = _answers_per_prompt(study.evaluate.axes[axis].measure)
-    rewarded = [recipe.own for recipe in study.training.values() if axis in weights_of(recipe)]
-    longest: list[int] = [own.max_completion_length for own in rewarded]
-    answers = shown * max([study.evaluate.decoding.max_new_tokens, *longest])
-    sent = (_RUBRIC_TOKENS + answers) * judge.price.input
-    return calls * (sent + judge.max_tokens * judge.price.output) / 1e6
 
 
 def _rates(planned: Mapping[str, Planned]) -> dict[str, float]:

@@ -2,19 +2,25 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from mixmerge.evaluation.measures import Measure
 from mixmerge.evaluation.spec import AnyAxis
 from mixmerge.execution.plan import Planned
 from mixmerge.records import Axis, Prompt
 from mixmerge.stats.estimate import MIN_CLUSTERS, MIN_VALUES
-from mixmerge.stats.power import smallest_difference
+from mixmerge.stats.power import (
+    CORRELATION,
+    POWER,
+    RATE,
+    WITHIN,
+    discordant,
+    effective_size,
+    smallest_difference,
+)
 from mixmerge.study.arms import answers
 from mixmerge.study.spec import BASE, Study
 from mixmerge.study.steps.harness import scored_name
 from mixmerge.study.steps.prompts import Prompts
 from mixmerge.study.steps.score import Score
-
-DISCORDANT = 0.3
-"""Assumed share of prompts on which two models differ, until there are answers."""
 
 
 def decides(
@@ -30,7 +36,7 @@ def decides(
     pairs = comparisons(study)
     said = []
     for axis in study.evaluate.deciding:
-        size = prompt_counts(_counted(study, axis), planned, prompts)
+        size = prompt_counts(counting_step(study, axis), planned, prompts)
         if size is None:
             said.append(f"{axis}: not known until its prompts are here.")
         else:
@@ -40,16 +46,20 @@ def decides(
 
 def decides_if(study: Study) -> str:
     """Return the assumptions of `decides`."""
-    pairs = comparisons(study)
+    tests = comparisons(study)
     return (
-        f"What it can decide, if two models differ on {DISCORDANT:.0%} of the prompts "
-        f"({pairs} comparison{'s' * (pairs != 1)}, adjusted):"
+        f"At this size you can see, at {POWER:.0%} power ({tests} comparison{'s' * (tests != 1)}, "
+        f"adjusted; assumed: rates of {RATE:.0%}, correlations of {CORRELATION:g} between models "
+        f"and {WITHIN:g} within a source question; `--power` simulates it):"
     )
 
 
 def comparisons(study: Study) -> int:
-    """Return the number of primary comparisons, over which Holm's method adjusts."""
-    return len(answers(study)) or len(study.checkpoints)
+    """Return the number of primary comparisons, over which Holm's method adjusts.
+
+    Each pair of models is compared on every deciding axis.
+    """
+    return len(study.evaluate.deciding) * (len(answers(study)) or len(study.checkpoints))
 
 
 def too_few(
@@ -57,12 +67,12 @@ def too_few(
 ) -> Iterator[tuple[str, int]]:
     """Yield the deciding axes with too few prompts for any interval, and their number."""
     for axis in study.evaluate.deciding:
-        size = prompt_counts(_counted(study, axis), planned, prompts)
+        size = prompt_counts(counting_step(study, axis), planned, prompts)
         if size is not None and (size[0] < MIN_VALUES or size[1] < MIN_CLUSTERS):
             yield axis, size[0]
 
 
-def _counted(study: Study, axis: Axis) -> str:
+def counting_step(study: Study, axis: Axis) -> str:
     """Return the step that counts the prompts of an axis."""
     scored = axis in study.evaluate.scored
     return f"{Score.kind}/{scored_name(BASE, axis)}" if scored else f"{Prompts.kind}/{axis}"
@@ -83,14 +93,21 @@ def prompt_counts(
     return int(record["facts"]["rows"]), int(record["facts"]["clusters"])
 
 
-def _sentence(spec: AnyAxis, rows: int, clusters: int, pairs: int) -> str:
-    asked = f"{rows:,} prompts" + (f" ({clusters:,} independent)" if clusters < rows else "")
+def _sentence(spec: AnyAxis, rows: int, clusters: int, tests: int) -> str:
+    asked = f"{rows:,} prompts" + (f", {clusters:,} independent," if clusters < rows else "")
     if rows < MIN_VALUES or clusters < MIN_CLUSTERS:
         return f"{asked} decide nothing; {MIN_VALUES} are required."
-    found = smallest_difference(clusters, DISCORDANT, pairs)
-    low, high = spec.measure.range
-    unit = "points" if (low, high) == (0, 1) else f"on its scale from {low:g} to {high:g}"
-    shown = f"{100 * found:.0f}" if unit == "points" else f"{found * (high - low):.2g}"
-    if found >= DISCORDANT:
-        return f"{asked} can show no difference below {shown} {unit}."
-    return f"{asked} show a difference of {shown} {unit} or more in 4 of 5 studies."
+    differ = discordant()
+    found = smallest_difference(effective_size(rows, clusters), differ, tests)
+    shown = f"{in_points(found, spec.measure)} of {spec.measure.title}"
+    if found >= differ:
+        return f"no difference below {shown} ({asked.rstrip(',')})."
+    return f"{shown} ({asked.rstrip(',')})."
+
+
+def in_points(share: float, measure: Measure) -> str:
+    """Return a difference of shares of a measure's range in its units, in words."""
+    low, high = measure.range
+    if measure.unit == "percent":
+        return f"{100 * share:.1f} points"
+    return f"{share * (high - low):.2g} (on {low:g} to {high:g})"

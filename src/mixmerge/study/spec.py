@@ -4,10 +4,8 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
-    Discriminator,
     Field,
     SerializerFunctionWrapHandler,
-    Tag,
     field_serializer,
     model_validator,
 )
@@ -17,7 +15,7 @@ from mixmerge.evaluation.spec import EvaluateSpec, GeneratePlacement, JudgePlace
 from mixmerge.execution.engines import with_engines
 from mixmerge.hub import local_folder
 from mixmerge.merging.spec import MergePlacement, MergeSpec
-from mixmerge.mixing.spec import MixtureSpec, SourceSpec, Unit
+from mixmerge.mixing.spec import MixtureSpec, Unit
 from mixmerge.records.results import Kind, Stage
 from mixmerge.spec_model import SpecModel
 from mixmerge.study.checkpoints import (
@@ -30,6 +28,7 @@ from mixmerge.study.checkpoints import (
     Selected,
     Trained,
 )
+from mixmerge.study.data_sources import DataSource
 from mixmerge.study.selection import SelectionSpec, StepSweep, SweepSpec
 from mixmerge.testbed.model import BASES
 from mixmerge.training.spec import TrackingSpec, TrainPlacement, TrainSpec
@@ -38,27 +37,6 @@ ArmName = Annotated[str, Field(pattern=r"^\S(.*\S)?$", max_length=40)]
 
 BASE = "base"
 """The base model's name among the models of a study."""
-
-
-class TestbedSource(SpecModel):
-    """Training rows of the testbed."""
-
-    __test__ = False  # not a test, whatever pytest makes of the name
-
-    testbed: str
-    """Which rows, e.g. ``general`` for answers to questions or ``safety`` for refusals."""
-
-
-def _kind_of_source(value: Any) -> str:
-    names = value if isinstance(value, dict) else getattr(value, "__dict__", {})
-    return "testbed" if "testbed" in names else "source"
-
-
-DataSource = Annotated[
-    Annotated[TestbedSource, Tag("testbed")] | Annotated[SourceSpec, Tag("source")],
-    Discriminator(_kind_of_source),
-]
-"""``{testbed: general}``, or files or a Hugging Face data set with its columns."""
 
 
 TOKENS_PER_ROW = 250

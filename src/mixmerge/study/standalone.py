@@ -1,4 +1,4 @@
-"""Use a part without a study: ``mixmerge mix``, ``mixmerge train`` and ``mixmerge inspect``.
+"""Parts without a study: ``mixmerge mix``, ``train``, ``inspect`` and ``generate-data``.
 
 A specification is a YAML file, or the object that such a file is read into. Paths in it are
 relative to the working directory.
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import BaseModel
 
-from mixmerge.errors import SpecError
+from mixmerge.errors import ResourceError, SpecError
 from mixmerge.progress import Progress, silent
 from mixmerge.study.spec_file import read_spec
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from mixmerge.merging.inspection.result import Inspection
     from mixmerge.mixing.manifest import Manifest
     from mixmerge.mixing.spec import MixSpec
+    from mixmerge.synthesis.report import GenerationReport
+    from mixmerge.synthesis.spec import GenerateDataSpec
     from mixmerge.training.report import TrainReport
     from mixmerge.training.spec import TrainJob
 
@@ -134,6 +136,37 @@ def inspect(
     asked = spread_prompts(Path(prompts), limit)
     measured = measure_behaviour(folders, asked, base=found.base, progress=progress)
     return found.model_copy(update={"behaviour": measured})
+
+
+def generate_data(
+    spec: "Path | str | GenerateDataSpec",
+    out: Path | str,
+    *,
+    dry_run: bool = False,
+    progress: Progress = silent,
+) -> "GenerationReport":
+    """Make training data from seeds: prompts, translations, answers and preference pairs.
+
+    Writes ``rows.jsonl``, ``dropped.jsonl`` and ``report.json`` into the folder ``out``. Every
+    reply is kept there, so the same call goes on where a killed one stopped and asks nothing twice.
+    With ``dry_run`` nothing is asked or written: the report counts the calls to make and their
+    price.
+
+    Raises:
+        UserError: the specification is invalid, a source, model or judge cannot be used, calls
+            failed, the budget is spent, or no row is left.
+    """
+    from mixmerge.study.packages import missing_packages
+    from mixmerge.synthesis.engine import generate, plan
+    from mixmerge.synthesis.spec import GenerateDataSpec
+    from mixmerge.testbed.judge import RuleJudge
+
+    read, judges = _read(spec, GenerateDataSpec), {"testbed": RuleJudge()}
+    if dry_run:
+        return plan(read, Path(out), rule_judges=judges)
+    for place, what in missing_packages(read):
+        raise ResourceError(f"{'.'.join(map(str, place))}: {what}")
+    return generate(read, Path(out), rule_judges=judges, progress=progress)
 
 
 def _read(spec: Path | str | Spec, kind: type[Spec]) -> Spec:

@@ -12,7 +12,7 @@ import torch
 
 from mixmerge.errors import DataError, ModelError, ResourceError
 from mixmerge.evaluation.backends.hugging_face import TransformersBackend
-from mixmerge.evaluation.backends.vllm_engine import VllmBackend, prompt_seed
+from mixmerge.evaluation.backends.vllm_engine import VllmBackend
 from mixmerge.evaluation.generate import generate
 from mixmerge.evaluation.generate_spec import VllmSpec
 from mixmerge.evaluation.loaded_model import LoadedModel
@@ -141,8 +141,8 @@ def test_sampling_has_a_seed_for_each_prompt(
     assert (first[3].temperature, first[3].top_p) == (0.7, 0.9)
     assert len({params.seed for params in first}) == len({p.text for p in questions})
     other = SAMPLED.model_copy(update={"seed": 4})
-    assert prompt_seed(questions[0], other) != prompt_seed(questions[0], SAMPLED)
-    assert 0 <= prompt_seed(questions[0], SAMPLED) < 2**31
+    assert other.seed_of(questions[0].text) != SAMPLED.seed_of(questions[0].text)
+    assert 0 <= SAMPLED.seed_of(questions[0].text) < 2**31
 
 
 def test_only_missing_prompts_are_asked(

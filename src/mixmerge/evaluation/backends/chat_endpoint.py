@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mixmerge.errors import ResourceError
-from mixmerge.evaluation.backends.vllm_engine import prompt_seed
 from mixmerge.evaluation.calls.endpoint import ChatEndpoint
 from mixmerge.evaluation.calls.refusal import FILTERED
 from mixmerge.evaluation.calls.reply import Reply
@@ -50,7 +49,7 @@ class EndpointBackend:
         """
         asked = [prompt for prompt in prompts if prompt.id in missing]
         replies = self._endpoint.ask(
-            lambda: (_request(prompt, decoding) for prompt in asked), progress, what="answers"
+            lambda: (request_of(prompt, decoding) for prompt in asked), progress, what="answers"
         )
         failed: list[str] = []
         for prompt, reply in zip(asked, replies, strict=True):
@@ -68,14 +67,15 @@ class EndpointBackend:
         """Do nothing: `answers` closes its connections."""
 
 
-def _request(prompt: Prompt, decoding: DecodingSpec) -> dict[str, Any]:
+def request_of(prompt: Prompt, decoding: DecodingSpec) -> dict[str, Any]:
+    """Return the request that asks a served model for its answer to a prompt."""
     request: dict[str, Any] = {
         "messages": [message.model_dump() for message in prompt.messages],
         "max_tokens": decoding.max_new_tokens,
         "temperature": decoding.temperature,
     }
     if not decoding.greedy:
-        request |= {"top_p": decoding.top_p, "seed": prompt_seed(prompt, decoding)}
+        request |= {"top_p": decoding.top_p, "seed": decoding.seed_of(prompt.text)}
     if decoding.chat_template:  # the field of vLLM, SGLang and llama.cpp
         request["chat_template_kwargs"] = dict(decoding.chat_template)
     return request

@@ -16,7 +16,6 @@ from mixmerge.evaluation.backends.encoding import encode, response, stamp
 from mixmerge.evaluation.generate_spec import VllmSpec
 from mixmerge.evaluation.loaded_model import LoadedModel
 from mixmerge.evaluation.spec import DecodingSpec
-from mixmerge.fingerprint import fingerprint
 from mixmerge.progress import Progress, silent
 from mixmerge.records import Prompt, Response
 
@@ -89,14 +88,9 @@ class VllmBackend:
             temperature=decoding.temperature,
             top_p=decoding.top_p,
             max_tokens=decoding.max_new_tokens,
-            seed=None if decoding.greedy else prompt_seed(prompt, decoding),
+            seed=None if decoding.greedy else decoding.seed_of(prompt.text),
             stop_token_ids=self.model.end_tokens,
         )
-
-
-def prompt_seed(prompt: Prompt, decoding: DecodingSpec) -> int:
-    """Return a seed below 2**31 that depends only on the decoding's seed and the prompt."""
-    return int(fingerprint([decoding.seed, prompt.text])[:8], 16) >> 1
 
 
 def _vllm() -> Any:

@@ -151,8 +151,13 @@ class ChatEndpoint:
 
     def _bodies(self, requests: Requests) -> Iterator[Request]:
         for request in requests():
-            whole = {"model": self._spec.model, **request, **self._spec.fields}
-            yield {name: value for name, value in whole.items() if value is not None}
+            yield body_of(self._spec, request)
+
+
+def body_of(spec: EndpointSpec, request: Request) -> Request:
+    """Return everything that a call of a request sends."""
+    whole = {"model": spec.model, **request, **spec.fields}
+    return {name: value for name, value in whole.items() if value is not None}
 
 
 def call_key(body: Request) -> str:

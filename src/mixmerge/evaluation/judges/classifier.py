@@ -156,6 +156,11 @@ class ClassifierJudge:
         return network
 
 
+def is_cut(reason: str) -> bool:
+    """Return whether the reason of a verdict says that only the beginning of a text was read."""
+    return " (read " in reason and reason.endswith(" tokens)")
+
+
 def _load(folder: Path) -> Any:
     from transformers import AutoModelForSequenceClassification
 

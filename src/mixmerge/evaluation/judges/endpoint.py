@@ -33,6 +33,18 @@ class EndpointJudgeSpec(EndpointSpec, RubricJudgeSpec):
         """Return the judge; the key is read from the environment."""
         return EndpointJudge(self, context.journal, context.folder)
 
+    def request(self, rubric: Rubric, text: str) -> dict[str, Any]:
+        """Return the request that asks for a verdict; ``text`` is the filled rubric."""
+        request: dict[str, Any] = {
+            "messages": [{"role": "user", "content": text}],
+            "temperature": self.temperature,
+            "max_tokens": self.max_tokens,
+        }
+        if self.structured != "never":
+            schema = {"name": "judgement", "strict": True, "schema": rubric.schema}
+            request["response_format"] = {"type": "json_schema", "json_schema": schema}
+        return request
+
 
 class EndpointJudge:
     """Asks a judge model, comparisons in both orders; see `mixmerge.records.Judge`.
@@ -62,23 +74,12 @@ class EndpointJudge:
         rubric = self._spec.rubric_for(question, self._folder)
         reading = Reading(rubric, question, self._spec.model)
         replies = self._endpoint.ask(
-            lambda: (self._request(rubric, text) for text in reading.texts(items)),
+            lambda: (self._spec.request(rubric, text) for text in reading.texts(items)),
             progress,
             what="judge calls",
             complaint=partial(self._complaint, rubric),
         )
         return list(reading.verdicts(items, replies, partial(self._parse, rubric)))
-
-    def _request(self, rubric: Rubric, text: str) -> dict[str, Any]:
-        request: dict[str, Any] = {
-            "messages": [{"role": "user", "content": text}],
-            "temperature": self._spec.temperature,
-            "max_tokens": self._spec.max_tokens,
-        }
-        if self._spec.structured != "never":
-            schema = {"name": "judgement", "strict": True, "schema": rubric.schema}
-            request["response_format"] = {"type": "json_schema", "json_schema": schema}
-        return request
 
     def _parse(self, rubric: Rubric, reply: Reply) -> ParsedReply:
         if reply.error is not None:

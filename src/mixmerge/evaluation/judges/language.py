@@ -6,6 +6,7 @@ choice to the languages that a study expects.
 """
 
 import unicodedata
+from collections.abc import Collection
 from functools import partial
 from typing import Any
 
@@ -46,24 +47,18 @@ class LanguageSpec(ProgramJudgeSpec):
             ResourceError: the package ``py3langid`` is not installed.
             SpecError: it does not know a language.
         """
-        identifier = _identifier()
-        known = set(identifier.labels)
         named = {*self.among, *({self.language} - {PROMPT})}
-        if named - known:
-            raise SpecError(f"language: {_unknown(min(named - known), known)}")
-        if self.among:
-            identifier.set_languages(sorted(named))
+        identify = identifier(named if self.among else (), known=named)
+        return ProgramJudge(self, partial(self._identified, identify))
 
-        return ProgramJudge(self, partial(self._identified, identifier))
-
-    def _identified(self, identifier: Any, item: Item, question: Question) -> Decision:
+    def _identified(self, identify: "Identifier", item: Item, question: Question) -> Decision:
         wanted = item.prompt.language if self.language == PROMPT else self.language
-        if wanted not in identifier.labels:
-            unknown = _unknown(wanted, identifier.labels)
+        if wanted not in identify.languages:
+            unknown = _unknown(wanted, identify.languages)
             raise SpecError(f"{question.axis}, prompt {item.prompt.id}: {unknown}")
         if not any(unicodedata.category(c)[0] == "L" for c in item.answer.text):
             return Decision("unreadable", "no letters to identify a language by")
-        seen, chance = identifier.classify(item.answer.text)
+        seen, chance = identify(item.answer.text)
         wrong = question.asks == "outcome" and question.outcome == "wrong-language"
         return said((seen == wanted) != wrong, f"read: {seen} {chance:.3f}, asked: {wanted}")
 
@@ -75,14 +70,40 @@ def _unknown(code: str, known: Any) -> str:
     )
 
 
-def _identifier() -> Any:
+class Identifier:
+    """Says which language a text is in, with the probability."""
+
+    def __init__(self, model: Any) -> None:
+        """Wrap a loaded model of py3langid."""
+        self._model = model
+        self.languages = frozenset(model.labels)
+        """Those to choose from."""
+
+    def __call__(self, text: str) -> tuple[str, float]:
+        """Return the language and its probability among `languages`."""
+        seen, chance = self._model.classify(text)
+        return seen, float(chance)
+
+
+def identifier(among: Collection[str] = (), known: Collection[str] = ()) -> Identifier:
+    """Load the identifier, limited to the languages ``among`` if there are any.
+
+    Raises:
+        ResourceError: the package ``py3langid`` is not installed.
+        SpecError: it does not know one of ``among`` or ``known``.
+    """
     try:
         from py3langid.langid import MODEL_FILE, LanguageIdentifier
     except ImportError:
         raise ResourceError(
-            "A judge `language` needs the package py3langid: pip install 'mixmerge[judges]'."
+            "Identifying languages needs the package py3langid: pip install 'mixmerge[judges]'."
         ) from None
-    return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+    model = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+    if unknown := {*among, *known} - {*model.labels}:
+        raise SpecError(f"language: {_unknown(min(unknown), model.labels)}")
+    if among:
+        model.set_languages(sorted(among))
+    return Identifier(model)
 
 
 SPEC = LanguageSpec

@@ -27,11 +27,14 @@ def explained(place: Place) -> Iterator[None]:
 
 
 def cell(cells: Cells, column: str) -> Any:
-    """Return a cell that must exist.
+    """Return a cell that must exist; ``provenance.seed`` is a key of the object in a column.
 
     Raises:
         ValueError: there is no such column.
     """
+    outer, _, key = column.partition(".")
+    if column not in cells and key and isinstance(cells.get(outer), Mapping):
+        return cell(cells[outer], key)
     if column not in cells:
         raise ValueError(f"no column `{column}` (columns: {', '.join(sorted(cells))}).")
     return cells[column]

@@ -3,7 +3,7 @@
 The graph::
 
     base, given, data, prompts → mix → train → kept → merge → select → generate → judge ⎫
-                              answers ⇄ train                          harness → score ⎭
+             generate-data ⬏     answers ⇄ train                          harness → score ⎭
                                                                  → results, calibrate → report
 """
 
@@ -22,6 +22,7 @@ _FILES = (
     "given",
     "data",
     "prompts",
+    "generate_data",
     "mix",
     "answers",
     "train",

@@ -9,7 +9,8 @@ from mixmerge.files import write_rows
 from mixmerge.progress import Progress
 from mixmerge.records import RowModel
 from mixmerge.spec_model import SpecModel
-from mixmerge.study.spec import Study, TestbedSource
+from mixmerge.study.data_sources import TestbedSource
+from mixmerge.study.spec import Study
 from mixmerge.study.steps.kind import ROWS, StepKind
 
 WORLD = {"world": str(Path(mixmerge.testbed.__file__).parent / "world")}

@@ -4,11 +4,12 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from mixmerge.execution.step import Needs, Step, Task
-from mixmerge.mixing.spec import FORMS, Form, MixtureSpec
+from mixmerge.mixing.spec import FORMS, Form, MixtureSpec, SourceSpec
 from mixmerge.progress import Progress
 from mixmerge.records import RowModel
+from mixmerge.study.data_sources import step_of
 from mixmerge.study.rounds import rounds
-from mixmerge.study.spec import BASE, Study, TestbedSource
+from mixmerge.study.spec import BASE, Study
 from mixmerge.study.steps.kind import ROWS, StepKind, described, inputs_of, model_path, with_paths
 from mixmerge.training.spec import TrainSpec
 
@@ -51,10 +52,10 @@ class Mix(StepKind[MixSettings, MixFacts], kind="mix"):
         files: dict[str, str] = {}
         # Of a duplicate in two sources the first is kept, so sort by name: settings have no order.
         for source_name, source in sorted(study.data.items()):
-            if isinstance(source, TestbedSource):
-                inputs[f"source:{source_name}"] = f"data/{source_name}"
+            if step := step_of(source_name, source):
+                inputs[f"source:{source_name}"] = step
                 sources[source_name] = {"input": True}
-            else:
+            elif isinstance(source, SourceSpec):
                 sources[source_name], paths = described(source_name, source)
                 files |= paths
         if mixture.unit == "tokens":

@@ -1,0 +1,1 @@
+"""Make training data from seeds: prompts, translations, answers and preference pairs."""
