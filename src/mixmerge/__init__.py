@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mixmerge.merging.adapters.extract import extract
     from mixmerge.merging.engine import merge
     from mixmerge.merging.inspection.inspect import inspect
-    from mixmerge.search.run import search
+    from mixmerge.searching.run import search
     from mixmerge.study.adopt import adopt
     from mixmerge.study.annotate import annotate_plan, annotate_read, annotate_serve
     from mixmerge.study.doctor import doctor
@@ -69,7 +69,7 @@ _WHERE = {
     "plan": ("mixmerge.study.explain", "explain"),
     "report": ("mixmerge.study.run", "report"),
     "run": ("mixmerge.study.run", "run"),
-    "search": ("mixmerge.search.run", "search"),
+    "search": ("mixmerge.searching.run", "search"),
     "status": ("mixmerge.execution.status", "status"),
     "train": ("mixmerge.study.standalone", "train"),
 }

@@ -31,11 +31,11 @@ def search(
     is measured on the prompts of `evaluate`, which chose nothing. Resumes an interrupted search.
     """
     with working("reading the study"):
-        from mixmerge.search.run import prepare_search
+        from mixmerge.searching.run import prepare_search
 
         prepared = prepare_search(study, out, seed=seed, strategy=strategy)
     from mixmerge.cli.console import Console
-    from mixmerge.search.terminal import closing, front_table
+    from mixmerge.searching.terminal import closing, front_table
 
     console, cores = Console(highlight=False), workers or os.cpu_count() or 1
     steps, root = prepared.prepared.steps, prepared.root

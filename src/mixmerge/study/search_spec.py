@@ -62,6 +62,11 @@ def _unknown(name: str, section: str, known: Collection[str]) -> str:
     return unknown_name(name, section, known).rstrip(".?")  # the message gets its own full stop
 
 
+def _count(fewest: int, most: int | None) -> str:
+    shown = f"{fewest}" if most == fewest else f"{fewest} or more"
+    return f"{shown} model{'s' * (shown != '1')}"
+
+
 def _rises(ends: tuple[float, float]) -> tuple[float, float]:
     if not ends[0] < ends[1]:
         raise ValueError("the first number of a range must be below the second")
@@ -135,8 +140,7 @@ class SearchSpec(SpecModel):
             fewest, most = METHODS[name].models
             if not fewest <= len(self.models) <= (most or len(self.models)):
                 raise ValueError(
-                    f"{name} merges {fewest}{'' if most == fewest else ' or more'} models, and "
-                    f"`models` names {len(self.models)}"
+                    f"{name} merges {_count(fewest, most)}, and `models` names {len(self.models)}"
                 )
         for name in ("models", "methods"):
             if len(set(getattr(self, name))) < len(getattr(self, name)):

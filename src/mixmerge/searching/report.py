@@ -8,12 +8,12 @@ import numpy as np
 from mixmerge.evaluation.results import results
 from mixmerge.records import Axis, Prompt, Results, Verdict, by_prompt, score_of
 from mixmerge.records.results import AxisInfo, Front, ModelInfo
-from mixmerge.search.experts import Experts
-from mixmerge.search.front import nearest, on_front, simultaneous
-from mixmerge.search.loop import Spent, volumes
-from mixmerge.search.models import StudyObjective, mean_of, variance_of
-from mixmerge.search.objective import Trial, constant_goals, kept_trials, measured_trials
-from mixmerge.search.result import Estimated, Member, OnAxis, SearchResult, Tried, Used
+from mixmerge.searching.experts import Experts
+from mixmerge.searching.front import nearest, on_front, simultaneous
+from mixmerge.searching.loop import Spent, volumes
+from mixmerge.searching.models import StudyObjective, mean_of, variance_of
+from mixmerge.searching.objective import Trial, constant_goals, kept_trials, measured_trials
+from mixmerge.searching.result import Estimated, Member, OnAxis, SearchResult, Tried, Used
 from mixmerge.stats.intervals import ClusterMean
 from mixmerge.study.search_spec import SearchSpec
 from mixmerge.study.spec import BASE, Study

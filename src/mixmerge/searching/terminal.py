@@ -8,7 +8,7 @@ from rich.table import Table
 
 from mixmerge.records.results import Volume
 from mixmerge.reporting import formats
-from mixmerge.search.result import Member, SearchResult
+from mixmerge.searching.result import Member, SearchResult
 
 
 def front_table(result: SearchResult) -> Table:

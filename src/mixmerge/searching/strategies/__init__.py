@@ -7,7 +7,7 @@ proposes follows from what it is told and the seed, so that an interrupted searc
 from collections.abc import Mapping
 from importlib import import_module
 
-from mixmerge.search.strategies.strategy import Strategy
+from mixmerge.searching.strategies.strategy import Strategy
 
 __all__ = ["STRATEGIES", "Strategy"]
 

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from mixmerge.search.space import Candidate
+from mixmerge.searching.space import Candidate
 from mixmerge.stats.bootstrap import Floats
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mixmerge.search.objective import Trial, draws, kept_trials, measured_trials
+from mixmerge.searching.objective import Trial, draws, kept_trials, measured_trials
 from mixmerge.stats.estimate import LEVEL
 from mixmerge.stats.intervals import ClusterMean
 from mixmerge.stats.pareto import hypervolume, probability_non_dominated

@@ -19,9 +19,9 @@ import numpy as np
 
 from mixmerge.errors import ResourceError
 from mixmerge.execution.environment import cpu_threads
-from mixmerge.search.objective import measured_trials
-from mixmerge.search.space import Candidate, Point, Space
-from mixmerge.search.strategies.strategy import History
+from mixmerge.searching.objective import measured_trials
+from mixmerge.searching.space import Candidate, Point, Space
+from mixmerge.searching.strategies.strategy import History
 from mixmerge.stats.pareto import non_dominated
 
 if TYPE_CHECKING:

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from itertools import islice, product
 
-from mixmerge.search.space import Candidate, Point, Space
-from mixmerge.search.strategies.strategy import History
+from mixmerge.searching.space import Candidate, Point, Space
+from mixmerge.searching.strategies.strategy import History
 
 
 class Grid:

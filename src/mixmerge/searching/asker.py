@@ -20,7 +20,7 @@ from mixmerge.files import read_rows
 from mixmerge.merging.in_place import merge_into
 from mixmerge.records import Axis, Judge, Prompt, Response, Verdict
 from mixmerge.records.rows import by_prompt, score_of
-from mixmerge.search.space import Candidate
+from mixmerge.searching.space import Candidate
 from mixmerge.study.spec import Study
 from mixmerge.study.steps.generate import decoding_of
 from mixmerge.testbed.judge import RuleJudge

@@ -11,10 +11,10 @@ import numpy as np
 from mixmerge.evaluation.measures import MeasuredAxis
 from mixmerge.evaluation.spec import EvaluateSpec
 from mixmerge.records import Axis, Prompt
-from mixmerge.search.asker import Asker, judge_calls
-from mixmerge.search.objective import Measured, Price
-from mixmerge.search.prompts import Looks
-from mixmerge.search.space import Candidate
+from mixmerge.searching.asker import Asker, judge_calls
+from mixmerge.searching.objective import Measured, Price
+from mixmerge.searching.prompts import Looks
+from mixmerge.searching.space import Candidate
 from mixmerge.stats.bootstrap import Floats, cluster_totals
 from mixmerge.stats.intervals import ClusterMean
 from mixmerge.study.search_spec import LANGUAGES, Limit
@@ -31,7 +31,7 @@ CANDIDATES = "candidates"
 
 @dataclass
 class StudyObjective:
-    """Asks candidates of a study; see `mixmerge.search.objective.Objective`."""
+    """Asks candidates of a study; see `mixmerge.searching.objective.Objective`."""
 
     asker: Asker
     asked: Looks
@@ -174,8 +174,8 @@ def mean_of(values: Floats, rows: Sequence[Prompt]) -> ClusterMean:
 
 
 def variance_of(mean: ClusterMean) -> float:
-    """Return the variance of a mean: clustered, and not below that of one cluster that differs.
+    """Return the variance of a mean: clustered, and not below that of one answer that differs.
 
-    Answers that are all alike have no variance, but one more question could be answered otherwise.
+    Answers that are all alike have no variance, but the next one could be another.
     """
-    return max(mean.variance, 1 / (mean.effective + 2) ** 2)
+    return max(mean.variance, 1 / (mean.n + 2) ** 2)

@@ -1,11 +1,11 @@
-"""Tests of mixmerge.search.space: points of a cube, and the merges that they are."""
+"""Tests of mixmerge.searching.space: points of a cube, and the merges that they are."""
 
 from typing import Any
 
 import numpy as np
 import pytest
 
-from mixmerge.search.space import Space
+from mixmerge.searching.space import Space
 from mixmerge.study.search_spec import SearchSpec
 
 
@@ -30,7 +30,7 @@ def test_two_weights_add_up_to_one() -> None:
 
 
 def test_weights_are_even_on_a_simplex() -> None:
-    """Points spread over the cube give every model the same weight on average, and all sums are 1."""
+    """Points spread over the cube give all models the same weight on average, and sums are 1."""
     made = space(models=["a", "b", "c"])
     cubes = np.random.default_rng(0).random((2000, 2)).tolist()
     found = np.array([weights(made, "linear", cube) for cube in cubes])

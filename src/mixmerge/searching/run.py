@@ -18,17 +18,17 @@ from mixmerge.fingerprint import fingerprint
 from mixmerge.merging.methods import METHODS
 from mixmerge.progress import Progress, silent
 from mixmerge.records import Axis, Prompt
-from mixmerge.search.asker import Asker, Network, read_judged
-from mixmerge.search.experts import Experts, make, part_of
-from mixmerge.search.front import choose_members
-from mixmerge.search.loop import Loop, require_start
-from mixmerge.search.models import StudyObjective, prices
-from mixmerge.search.objective import Trial
-from mixmerge.search.prompts import Looks, looks, prompts_of
-from mixmerge.search.report import Ended, Fresh, result_of
-from mixmerge.search.result import SearchResult
-from mixmerge.search.space import Space
-from mixmerge.search.strategies import STRATEGIES, Strategy
+from mixmerge.searching.asker import Asker, Network, read_judged
+from mixmerge.searching.experts import Experts, make, part_of
+from mixmerge.searching.front import choose_members
+from mixmerge.searching.loop import Loop, require_start
+from mixmerge.searching.models import StudyObjective, prices
+from mixmerge.searching.objective import Trial
+from mixmerge.searching.prompts import Looks, looks, prompts_of
+from mixmerge.searching.report import Ended, Fresh, result_of
+from mixmerge.searching.result import SearchResult
+from mixmerge.searching.space import Space
+from mixmerge.searching.strategies import STRATEGIES, Strategy
 from mixmerge.spec_model import unknown_name
 from mixmerge.study.checkpoints import Merged
 from mixmerge.study.preflight import Finding

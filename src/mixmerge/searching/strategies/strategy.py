@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from mixmerge.search.objective import Trial
-from mixmerge.search.space import Candidate, Space
+from mixmerge.searching.objective import Trial
+from mixmerge.searching.space import Candidate, Space
 
 
 @dataclass(frozen=True)

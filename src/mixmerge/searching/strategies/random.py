@@ -4,8 +4,8 @@ from itertools import islice
 
 import numpy as np
 
-from mixmerge.search.space import Candidate, Space
-from mixmerge.search.strategies.strategy import History
+from mixmerge.searching.space import Candidate, Space
+from mixmerge.searching.strategies.strategy import History
 
 _TRIES = 64
 """Points drawn for each candidate, in case some are known or not valid."""

@@ -14,7 +14,7 @@ import numpy as np
 from mixmerge.errors import ModelError, SampleError, SpecError
 from mixmerge.evaluation.journal import Journal
 from mixmerge.progress import Progress, silent
-from mixmerge.search.objective import (
+from mixmerge.searching.objective import (
     Measured,
     Objective,
     Price,
@@ -24,9 +24,9 @@ from mixmerge.search.objective import (
     kept_trials,
     measured_trials,
 )
-from mixmerge.search.space import Candidate, Point, Space
-from mixmerge.search.strategies import Strategy
-from mixmerge.search.strategies.strategy import History
+from mixmerge.searching.space import Candidate, Point, Space
+from mixmerge.searching.strategies import Strategy
+from mixmerge.searching.strategies.strategy import History
 from mixmerge.stats.pareto import hypervolume, probability_non_dominated
 
 _PROMISING = 0.2
