@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -108,6 +109,8 @@ def test_a_killed_search_ends_with_the_same_bytes_and_its_front_can_be_written(h
     before = journal(here / "killed")
     assert before
     mixmerge.search("study.yaml", "killed", workers=2)
+    # The models are made once; the search itself starts anew.
+    shutil.copytree("killed", "whole", ignore=shutil.ignore_patterns("search*", "front.yaml"))
     found = mixmerge.search("study.yaml", "whole", workers=2, write=True)
     assert (here / "killed/search.json").read_bytes() == (here / "whole/search.json").read_bytes()
     after = journal(here / "killed")
@@ -119,7 +122,7 @@ def test_a_killed_search_ends_with_the_same_bytes_and_its_front_can_be_written(h
     assert [member.name for member in result.front] == [*found.written]
     # Nothing was written but the members.
     assert {file.parent for file in (here / "whole").rglob("*.safetensors")} == {
-        *found.written.values()
+        folder.resolve() for folder in found.written.values()
     }
     network = Network(read_study(here / "study.yaml"), {"a": here / "a", "b": here / "b"},
                       here / "base")  # fmt: skip
@@ -188,6 +191,8 @@ def test_mistakes_in_the_section_are_told_with_their_line(
     [
         ("strategy: random", "strategy: rndom", r"line \d+: search.strategy: .*mean `random`"),
         ("candidates: 6", "answers: 6", "search.budget.answers: `random` needs at least"),
+        ("candidates: 6", "judge_calls: 9", r"line \d+: search.budget: .*limits nothing"),
+        ("candidates: 6", "dollars: 9", r"line \d+: search.budget: .*limits nothing"),
     ],
 )
 def test_a_search_that_cannot_begin_is_refused_before_anything_runs(

@@ -51,6 +51,7 @@ def search(
     for line in closing(found.result):
         console.print(line, markup=False, soft_wrap=True)
     console.print(f"results: {found.result_file}", markup=False, soft_wrap=True)
+    console.print(f"page:    {found.page_file}", markup=False, soft_wrap=True)
     console.print(f"front:   {found.front_file}", markup=False, soft_wrap=True)
     for name, folder in found.written.items():
         console.print(f"{name}: {folder}", markup=False, soft_wrap=True)

@@ -7,7 +7,7 @@ import numpy as np
 
 from mixmerge.evaluation.results import results
 from mixmerge.records import Axis, Prompt, Results, Verdict, by_prompt, score_of
-from mixmerge.records.results import AxisInfo, Front, ModelInfo
+from mixmerge.records.results import Front, ModelInfo
 from mixmerge.searching.experts import Experts
 from mixmerge.searching.front import nearest, on_front, simultaneous
 from mixmerge.searching.loop import Spent, volumes
@@ -199,8 +199,3 @@ def _notes(ended: Ended, names: Mapping[int, str]) -> list[str]:
             f"misses {said}."
         )
     return notes
-
-
-def infos(result: SearchResult) -> Mapping[Axis, AxisInfo]:
-    """Return the axes that decide, in their order."""
-    return {axis: result.axes[axis] for axis in result.goals}

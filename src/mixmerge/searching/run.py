@@ -9,6 +9,7 @@ from typing import Any
 from mixmerge.durable import claimed
 from mixmerge.errors import SpecError
 from mixmerge.evaluation.journal import Journal
+from mixmerge.evaluation.judges import members
 from mixmerge.evaluation.spec import EvaluateSpec
 from mixmerge.execution.events import Listener, ignore
 from mixmerge.execution.plan import plan
@@ -23,7 +24,8 @@ from mixmerge.searching.experts import Experts, make, part_of
 from mixmerge.searching.front import choose_members
 from mixmerge.searching.loop import Loop, require_start
 from mixmerge.searching.models import StudyObjective, prices
-from mixmerge.searching.objective import Trial
+from mixmerge.searching.objective import Price, Trial
+from mixmerge.searching.page import write_page
 from mixmerge.searching.prompts import Looks, looks, prompts_of
 from mixmerge.searching.report import Ended, Fresh, result_of
 from mixmerge.searching.result import SearchResult
@@ -43,6 +45,7 @@ from mixmerge.yaml_file import to_yaml
 FOLDER = "search"
 """Folder of the search in the run folder, with one folder for each question that was searched."""
 RESULT = "search.json"
+PAGE = "search.html"
 FRONT = "front.yaml"
 _LOCK = "lock"
 _JOURNAL = "journal.ndjson"
@@ -56,6 +59,8 @@ class Found:
 
     result: SearchResult
     result_file: Path
+    page_file: Path
+    """Table and figures."""
     front_file: Path
     """A study file with the members as checkpoints, beside those of the study."""
     written: Mapping[str, Path]
@@ -109,14 +114,15 @@ class PreparedSearch:
                 self.space, objective, self.strategy, journal, seed=study.seed, progress=progress
             )
             trials = loop.run()
-            members = choose_members(trials, objective.reference, self.spec.members, study.seed)
+            chosen = choose_members(trials, objective.reference, self.spec.members, study.seed)
             reported = make(self.prepared, study.evaluate, listener, workers)
-            fresh = self._ask_again(members, reported, network, journal, own, progress)
-        ended = Ended(trials, members, loop.spent, loop.notes, objective)
+            fresh = self._ask_again(chosen, reported, network, journal, own, progress)
+        ended = Ended(trials, chosen, loop.spent, loop.notes, objective)
         result = result_of(study, self.spec, ended, fresh)
-        front = self._publish(result, members)
-        written = self._write_models(members, listener, workers) if write else {}
-        return Found(result, self.root / RESULT, front, written)
+        front = self._publish(result, chosen)
+        written = self._write_models(chosen, listener, workers) if write else {}
+        write_page(result, self.root / PAGE)
+        return Found(result, self.root / RESULT, self.root / PAGE, front, written)
 
     def _identity(self, experts: Experts) -> str:
         """Return what decides every answer and every choice of the search, except for the budget.
@@ -229,7 +235,12 @@ def prepare_search(
     part = part_of(prepared.study, _selection(prepared.study))
     same = {axis: part.evaluate.answered(axis) for axis in part.evaluate.judged}
     asked = looks(prompts_of(part), spec.screen, prepared.study.seed, same)
-    require_start(space, chosen, prices(part.evaluate, asked))
+    price = prices(part.evaluate, asked)
+    if not _ends(spec, part.evaluate, price[0]):
+        said = "no judge is a model that costs calls or dollars, so this limits nothing: name "
+        place = ("search", "budget")
+        raise SpecError(Finding(place, f"{said}`candidates`.").said(prepared.file))
+    require_start(space, chosen, price)
     return PreparedSearch(prepared, spec, chosen, space, asked)
 
 
@@ -274,6 +285,16 @@ def search(
 def recipe_of(trial: Trial) -> dict[str, Any]:
     """Return the `merge` section of a study file for a candidate."""
     return trial.candidate.merge.model_dump(mode="json", exclude_defaults=True)
+
+
+def _ends(spec: SearchSpec, evaluate: EvaluateSpec, price: Price) -> bool:
+    """Whether the budget ends a search with these judges."""
+    budget = spec.budget
+    if budget.candidates or budget.answers or budget.hours:
+        return True
+    judges = [each for axis in evaluate.judged.values() for each in members(axis.judge)]
+    priced = any(getattr(judge, "price", None) is not None for judge in judges)
+    return bool(budget.judge_calls and price.judge_calls) or bool(budget.dollars and priced)
 
 
 def _named(members: Sequence[Trial]) -> dict[str, Trial]:

@@ -89,7 +89,7 @@ class SearchBudget(SpecModel):
     dollars: float | None = Field(None, gt=0)
     """At endpoints with a ``price``."""
     hours: float | None = Field(None, gt=0)
-    """Of the search, over all its runs."""
+    """Spent on candidates, over all runs of the search."""
 
     @model_validator(mode="after")
     def _ends(self) -> Self:
