@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from mixmerge.execution.status import status
     from mixmerge.merging.adapters.extract import extract
     from mixmerge.merging.engine import merge
+    from mixmerge.searching.run import search
     from mixmerge.study.adopt import adopt
     from mixmerge.study.annotate import (
         annotate_adjudicate,
@@ -51,6 +52,7 @@ __all__ = [
     "plan",
     "report",
     "run",
+    "search",
     "status",
     "train",
 ]
@@ -75,6 +77,7 @@ _WHERE = {
     "plan": ("mixmerge.study.explain", "explain"),
     "report": ("mixmerge.study.run", "report"),
     "run": ("mixmerge.study.run", "run"),
+    "search": ("mixmerge.searching.run", "search"),
     "status": ("mixmerge.execution.status", "status"),
     "train": ("mixmerge.study.standalone", "train"),
 }

@@ -10,6 +10,10 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "doctor": ("mixmerge doctor", "mixmerge doctor study.yaml"),
     "plan": ("mixmerge plan study.yaml", "mixmerge plan study.yaml --steps"),
     "run": ("mixmerge run study.yaml", "mixmerge run study.yaml --only train/mix --workers 4"),
+    "search": (
+        "mixmerge search study.yaml runs/study",
+        "mixmerge search study.yaml runs/study --strategy random --write",
+    ),
     "status": ("mixmerge status runs/study",),
     "adopt": ("mixmerge adopt study.yaml mix ./model-trained-elsewhere",),
     "report": ("mixmerge report runs/study",),

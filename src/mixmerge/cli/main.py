@@ -26,6 +26,7 @@ from mixmerge.cli.merge import merge
 from mixmerge.cli.parts import evaluate, mix, train
 from mixmerge.cli.plan import plan
 from mixmerge.cli.run import adopt, demo, export, report, run, step
+from mixmerge.cli.search import search
 from mixmerge.cli.status import status
 from mixmerge.errors import SpecError, StepFailedError, UserError
 
@@ -55,7 +56,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 PANELS: dict[str, tuple[Callable[..., int | None], ...]] = {
-    "The whole study": (demo, init, doctor, plan, run, status, adopt, report, export),
+    "The whole study": (demo, init, doctor, plan, run, search, status, adopt, report, export),
     "One part of it": (generate_data, mix, train, merge, extract, evaluate, inspect, compare),
     "People's labels": (annotate_plan, annotate_serve, annotate_read, annotate_adjudicate),
 }

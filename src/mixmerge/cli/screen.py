@@ -101,6 +101,7 @@ class RunScreen:
         self._waits: dict[str, str] = {}
         self._begun = False
         self._started = False
+        self._work: TaskID | None = None
         self._bars = _bars(self.console, width=24)
         self._whole = self._bars.add_task(_CHECKING, total=1.0, note="")
         self._take(steps)
@@ -134,6 +135,14 @@ class RunScreen:
         self._show_of_run(event)
         self._show_of_step(event)
         self._update()
+
+    def show_work(self, done: float, total: float, what: str) -> None:
+        """Show how far some work is that is no step of the run."""
+        if self._work is None:
+            self._work = self._bars.add_task(what, total=total, note="")
+        self._bars.update(self._work, description=what, completed=done, total=total)
+        if not self.console.is_terminal:
+            self._say(f"{what}: {done:g} of {total:g}", "dim")
 
     def _show_of_run(self, event: events.Event) -> None:
         match event:

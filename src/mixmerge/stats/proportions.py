@@ -38,14 +38,17 @@ def wilson(rate: float, n: int) -> tuple[float, float]:
     return _score_interval(rate, n, _NORMAL)
 
 
-def clustered_wilson(rate: float, variance: float, clusters: float) -> tuple[float, float]:
+def clustered_wilson(
+    rate: float, variance: float, clusters: float, looks: int = 1
+) -> tuple[float, float]:
     """Return Wilson's interval of a mean in [0, 1] whose variance was estimated from clusters.
 
     The effective sample size is ``rate (1 - rate) / variance``, and a t quantile allows for the
     variance being estimated (Dean and Pagano 2015; Franco, Little, Louis and Slud 2019). The rate
-    is strictly between 0 and 1, the variance above zero and that of the mean.
+    is strictly between 0 and 1, the variance above zero and that of the mean. ``looks`` is as for
+    `t_quantile`.
     """
-    return _score_interval(rate, rate * (1 - rate) / variance, t_quantile(clusters))
+    return _score_interval(rate, rate * (1 - rate) / variance, t_quantile(clusters, looks))
 
 
 def tango(gain: float, loss: float, n: int) -> tuple[float, float]:

@@ -14,6 +14,7 @@ from mixmerge.study.adapters import adapter_problems
 from mixmerge.study.arms import unknown_members
 from mixmerge.study.checkpoints import NAME, Given, Kept, Merged, Trained
 from mixmerge.study.data_sources import TestbedSource
+from mixmerge.study.search_problems import search_problems
 from mixmerge.study.spec import BASE, Study, folder_of, has_weights
 from mixmerge.study.spec_file import EXTENDS, parse_spec, read_extended, validated
 from mixmerge.study.steps import rewards
@@ -84,6 +85,7 @@ def problems(study: Study) -> Iterator[Problem]:
     elif not unknown:
         yield from _stages(study)
         yield from _baselines(study)
+        yield from search_problems(study)
         yield from adapter_problems(study)
 
 

@@ -1,7 +1,7 @@
 """The study file's sections, and the questions that the steps ask it."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 from pydantic import (
     Field,
@@ -11,10 +11,9 @@ from pydantic import (
 )
 
 from mixmerge.chat.options import ChatOptions
-from mixmerge.evaluation.spec import EvaluateSpec, GeneratePlacement, JudgePlacement
-from mixmerge.execution.engines import with_engines
+from mixmerge.evaluation.spec import EvaluateSpec
 from mixmerge.hub import local_folder
-from mixmerge.merging.spec import MergePlacement, MergeSpec
+from mixmerge.merging.spec import MergeSpec
 from mixmerge.mixing.spec import MixtureSpec, Unit
 from mixmerge.records.results import Kind, Stage
 from mixmerge.spec_model import SpecModel
@@ -29,9 +28,11 @@ from mixmerge.study.checkpoints import (
     Trained,
 )
 from mixmerge.study.data_sources import DataSource
+from mixmerge.study.placement_spec import Placement
+from mixmerge.study.search_spec import SearchSpec
 from mixmerge.study.selection import SelectionSpec, StepSweep, SweepSpec
 from mixmerge.testbed.model import BASES
-from mixmerge.training.spec import TrackingSpec, TrainPlacement, TrainSpec
+from mixmerge.training.spec import TrackingSpec, TrainSpec
 
 ArmName = Annotated[str, Field(pattern=r"^\S(.*\S)?$", max_length=40)]
 
@@ -46,27 +47,6 @@ TOKENS_PER_ROW = 250
 def expected_rows(size: int, unit: Unit) -> int:
     """Estimate the rows of a mixture of ``size``, in ``unit``, that is not made yet."""
     return size if unit == "rows" else max(1, round(size / TOKENS_PER_ROW))
-
-
-Phase = Literal["train", "merge", "generate", "harness", "judge", "mix"]
-
-
-@with_engines
-class Placement(SpecModel):
-    """Where and how the work runs; changes no result beyond rounding."""
-
-    train: TrainPlacement = TrainPlacement()
-    """Devices, batch per device, sharding."""
-    generate: GeneratePlacement = GeneratePlacement()
-    """Prompts answered at once, threads."""
-    merge: MergePlacement = MergePlacement()
-    """Threads."""
-    judge: JudgePlacement = JudgePlacement()
-    """Threads of judges that are models on this machine."""
-    memory_gb: dict[Phase, Annotated[float, Field(gt=0)]] = {}
-    """Gigabytes (1e9 bytes) that one step of a kind needs, e.g. ``{train: 40, generate: 18}``: only
-    as many run at the same time as fit. A kind that is not named counts as 0, and judges on this
-    machine as the size of their files."""
 
 
 class ReportSpec(SpecModel):
@@ -112,6 +92,8 @@ class Study(SpecModel):
     """Axes, judges and statistics."""
     selection: SelectionSpec | None = None
     """The prompts on which ``sweep`` and ``select`` choose; not those of `evaluate`."""
+    search: SearchSpec | None = None
+    """What ``mixmerge search`` may merge, on what it spends its budget, and what it must keep."""
     report: ReportSpec = ReportSpec()
     """What the report shows."""
     placement: Placement = Placement()

@@ -1,0 +1,1 @@
+"""Search among merges for the best trade-offs, under a budget: ``mixmerge search``."""

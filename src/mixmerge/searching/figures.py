@@ -1,0 +1,101 @@
+"""Figures of a search: the front with its intervals, and how its volume grew."""
+
+import itertools
+from collections.abc import Iterator
+
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+
+from mixmerge.records import Axis
+from mixmerge.reporting import figures, formats
+from mixmerge.reporting.figures import COLOURS, DASHES, MARKERS, MUTED, PAPER, Plot
+from mixmerge.searching.result import Member, SearchResult
+
+_FRONT, _ALONE = "merge", "expert"
+"""Marks of the report, so that a search looks like one."""
+
+
+def plots(result: SearchResult) -> Iterator[Plot]:
+    """Draw every pair of deciding axes, and the hypervolume; inside `figures.style`."""
+    for pair in itertools.combinations(result.goals, 2):
+        yield front(result, pair)
+    yield growth(result)
+
+
+def front(result: SearchResult, pair: tuple[Axis, Axis]) -> Plot:
+    """Plot the members and the models alone on two axes, with their simultaneous intervals.
+
+    Small dots are all candidates on the prompts that they were chosen by. Axes on which lower is
+    better run backwards, so that the upper right corner is best.
+    """
+    figure, panel = figures.new_figure(4.6)
+    tried = [each for each in result.candidates if {*pair} <= each.axes.keys()]
+    panel.plot(
+        *([each.axes[axis].value for each in tried] for axis in pair),
+        ls="", marker=".", color=MUTED, alpha=0.5, markersize=4,
+    )  # fmt: skip
+    for members, mark in ((result.alone, _ALONE), (result.front, _FRONT)):
+        for member in members:
+            _draw(panel, member, pair, mark)
+    for axis, ruler, set_limits, set_label in (
+        (pair[0], panel.xaxis, panel.set_xlim, panel.set_xlabel),
+        (pair[1], panel.yaxis, panel.set_ylim, panel.set_ylabel),
+    ):
+        info = result.axes[axis]
+        found = [end for m in (*result.front, *result.alone) for end in m.axes[axis].ci]
+        found += [each.axes[axis].value for each in tried]
+        room = 0.05 * (max(found) - min(found)) or 0.05
+        set_limits(*figures.turned(info, (min(found) - room, max(found) + room)))
+        backwards = " (reversed)" * (info.better == "lower")
+        set_label(f"{axis}: {info.title}{backwards} → better")
+        figures.write_ticks(ruler, info)
+    figure.legend(
+        handles=[
+            *(Line2D([], [], marker=MARKERS[m], color=COLOURS[m], ls="", label=told)
+              for m, told in ((_FRONT, "front"), (_ALONE, "models alone"))),
+            Line2D([], [], marker=".", color=MUTED, ls="", label="tried, by which it was chosen"),
+        ],
+        loc="outside upper center", ncols=3, frameon=False, fontsize=9, handletextpad=0.4,
+        columnspacing=1.4,
+    )  # fmt: skip
+    told = "; ".join(
+        f"{m.name} " + ", ".join(formats.value(result.axes[a], m.axes[a].value) for a in pair)
+        for m in (*result.front, *result.alone)
+    )
+    return Plot(
+        f"front-{pair[0]}-{pair[1]}",
+        "planes",
+        f"The front: {pair[0]} against {pair[1]}",
+        f"{pair[0]} against {pair[1]} on the prompts that are reported: {told}.",
+        figure,
+    )
+
+
+def _draw(panel: Axes, member: Member, pair: tuple[Axis, Axis], mark: str) -> None:
+    x, y = (member.axes[axis] for axis in pair)
+    for across, up in ((x.ci, (y.value, y.value)), ((x.value, x.value), y.ci)):
+        panel.plot(across, up, color=COLOURS[mark], alpha=0.35, linewidth=1.4, zorder=3)
+    figures.mark(panel, x.value, y.value, mark, size=8, zorder=4)
+    panel.annotate(
+        member.name, (x.value, y.value), xytext=(5, 5), textcoords="offset points", fontsize=9,
+        color=COLOURS[mark], zorder=5, bbox={"facecolor": PAPER, "edgecolor": "none", "pad": 0.5},
+    )  # fmt: skip
+
+
+def growth(result: SearchResult) -> Plot:
+    """Plot the hypervolume against the candidates that were asked."""
+    figure, panel = figures.new_figure(2.6)
+    found = [each.hypervolume for each in result.candidates]
+    counts = range(1, len(found) + 1)
+    panel.step(counts, found, where="post", color=COLOURS[_FRONT], linewidth=1.6)
+    panel.axhline(found[-1], color=MUTED, linewidth=1, linestyle=DASHES, zorder=1)
+    panel.set_xlabel("candidates asked")
+    panel.set_ylabel("hypervolume")
+    return Plot(
+        "hypervolume",
+        "planes",
+        "Budget against hypervolume",
+        f"The hypervolume of the candidates that keep the constraints, after each of "
+        f"{len(found)}: from {found[0]:.3f} to {found[-1]:.3f}.",
+        figure,
+    )
