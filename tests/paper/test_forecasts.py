@@ -33,7 +33,7 @@ def test_kept_is_the_share_of_each_experts_own_gain() -> None:
 
 
 def test_errors_are_those_of_groups_left_out() -> None:
-    """With a measure as statsmodels' least squares without the group predict it; without, the mean."""
+    """As statsmodels' least squares without the group predict them; without a measure, the mean."""
     import statsmodels.api as sm
 
     draw = np.random.default_rng(0)
