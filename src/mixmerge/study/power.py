@@ -74,6 +74,8 @@ class ContrastPower:
     """Share of studies that decide "beats" with this difference, and none on the other axes."""
     not_worse: float
     """Share of studies that show "not worse by the margin" where there is no difference."""
+    for_not_worse: int | None
+    """About how many source questions would show it in 80 % of studies; None for a margin of 0."""
     over_seeds: float | None
     """The smallest difference between recipes, as a mean over seeds; None with one seed."""
     needed: Needed | None
@@ -223,6 +225,7 @@ class _Row:
     def power(self) -> ContrastPower:
         found = self.family.smallest(self.row, self.column)
         unit = self._measure.of_difference
+        enough = self.family.clusters_not_worse(self.row, self.column)
         over = None
         if self.spread:
             over = unit(self._over_seeds(self.spread) / self._left)
@@ -237,6 +240,7 @@ class _Row:
             error=unit(found.error / self._left),
             beats=found.beats,
             not_worse=found.not_worse,
+            for_not_worse=rounded_up(enough) if math.isfinite(enough) else None,
             over_seeds=over,
             needed=self._needed(),
         )

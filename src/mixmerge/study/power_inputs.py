@@ -85,8 +85,9 @@ def check_assumed(asked: Assumed, study: Study) -> None:
         )
     for axis in study.evaluate.deciding:
         _check_numbers(asked, axis, study.evaluate.axes[axis].measure)
-    if asked.studies < 100:
-        raise SpecError(f"--studies {asked.studies}: at least 100 are required.")
+    for name, least in (("studies", 100), ("seeds", 1)):
+        if (seen := getattr(asked, name)) < least:
+            raise SpecError(f"--{name} {seen}: at least {least} is required.")
     if asked.seeds > 1 and len(asked.pilots) < 2:
         raise SpecError(
             f"--seeds {asked.seeds}: how much training seeds differ is seen only in two or more "
