@@ -40,9 +40,7 @@ def test_a_study_of_fewer_languages_uses_its_own(tmp_path: Path, judged: Judged)
 def test_languages_that_the_pilot_lacks_are_named(tmp_path: Path, judged: Judged) -> None:
     """A question in more languages than the pilot's cannot be drawn from it."""
     pilot = read_pilot([judged(SMALL, tmp_path, RATES)], read_study(SMALL))
-    with pytest.raises(
-        SpecError, match=r"general, .* verdicts in en, fr, hi are required \(seen: 0"
-    ):
+    with pytest.raises(SpecError, match=r"general, .* in en, fr, hi are required \(seen: 0"):
         pilot.differences(PAIR, "general", {("en", "fr", "hi"): 100}, graded=False)
 
 
@@ -81,7 +79,7 @@ def test_two_runs_of_one_seed_are_refused(tmp_path: Path, judged: Judged) -> Non
         (
             "{rate: harmful, relative: true}",
             "{rate: unsafe}",
-            "measures 'safety' otherwise.*unsafe",
+            "'safety' otherwise.*unsafe",
         ),
         ("better: lower}\n    over", "better: higher}\n    over", "lower is better.*higher"),
     ],
