@@ -139,7 +139,8 @@ def tables(found: "StudyPower", measures: Mapping[str, "Measure"]) -> Group:
         parts += [Text(), _needed(found, measures)]
         whys = [each.needed.why for each in found.contrasts if each.needed and each.needed.why]
         parts += [Text(f"! {why}", style="yellow") for why in dict.fromkeys(whys)]
-    return Group(*parts, Text(), *(Text(line) for line in _notes(found)))
+    notes = [*_notes(found), *_seeds(found, measures)]
+    return Group(*parts, Text(), *map(Text, notes))
 
 
 def _table(title: str, *headings: str) -> Table:
@@ -216,6 +217,16 @@ def _notes(found: "StudyPower") -> Iterator[str]:
         f"80% of studies takes about {_not_worse(found)} source questions."
     )
     yield from found.assumptions
+
+
+def _seeds(found: "StudyPower", measures: Mapping[str, "Measure"]) -> Iterator[str]:
+    for each in found.contrasts:
+        if each.seed_sd is not None:
+            sd, low, high = (_amount(value, measures[each.axis]) for value in each.seed_sd)
+            yield (
+                f"{': '.join(_named(each))}: between the pilot's seeds the difference varies with a "
+                f"standard deviation of {sd} (95% interval {low} to {high})."
+            )
 
 
 def _not_worse(found: "StudyPower") -> str:

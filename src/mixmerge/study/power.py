@@ -78,6 +78,8 @@ class ContrastPower:
     """About how many source questions would show it in 80 % of studies; None for a margin of 0."""
     over_seeds: float | None
     """The smallest difference between recipes, as a mean over seeds; None with one seed."""
+    seed_sd: tuple[float, float, float] | None
+    """Standard deviation of the difference between the pilot's seeds, and its 95 % interval."""
     needed: Needed | None
 
 
@@ -226,9 +228,11 @@ class _Row:
         found = self.family.smallest(self.row, self.column)
         unit = self._measure.of_difference
         enough = self.family.clusters_not_worse(self.row, self.column)
-        over = None
+        over, seed_sd = None, None
         if self.spread:
             over = unit(self._over_seeds(self.spread) / self._left)
+            sd, low, high = (unit(each / self._left) for each in (self.spread.sd, *self.spread.ci))
+            seed_sd = sd, low, high
         return ContrastPower(
             axis=self.axis,
             pair=self.pair,
@@ -242,6 +246,7 @@ class _Row:
             not_worse=found.not_worse,
             for_not_worse=rounded_up(enough) if math.isfinite(enough) else None,
             over_seeds=over,
+            seed_sd=seed_sd,
             needed=self._needed(),
         )
 
