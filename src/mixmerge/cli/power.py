@@ -224,7 +224,7 @@ def _seeds(found: "StudyPower", measures: Mapping[str, "Measure"]) -> Iterator[s
         if each.seed_sd is not None:
             sd, low, high = (_amount(value, measures[each.axis]) for value in each.seed_sd)
             yield (
-                f"{': '.join(_named(each))}: between the pilot's seeds the difference varies with a "
+                f"{': '.join(_named(each))}: between the pilot's seeds the difference has a "
                 f"standard deviation of {sd} (95% interval {low} to {high})."
             )
 
