@@ -8,7 +8,11 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "mixmerge init --data chat=chat.jsonl --base org/model-8B --gpu-memory 80",
     ),
     "doctor": ("mixmerge doctor", "mixmerge doctor study.yaml"),
-    "plan": ("mixmerge plan study.yaml", "mixmerge plan study.yaml --steps"),
+    "plan": (
+        "mixmerge plan study.yaml",
+        "mixmerge plan study.yaml --steps",
+        "mixmerge plan study.yaml --difference 0.05 --pilot runs/small",
+    ),
     "run": ("mixmerge run study.yaml", "mixmerge run study.yaml --only train/mix --workers 4"),
     "search": (
         "mixmerge search study.yaml runs/study",

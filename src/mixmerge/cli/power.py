@@ -139,7 +139,8 @@ def tables(found: "StudyPower", measures: Mapping[str, "Measure"]) -> Group:
         parts += [Text(), _needed(found, measures)]
         whys = [each.needed.why for each in found.contrasts if each.needed and each.needed.why]
         parts += [Text(f"! {why}", style="yellow") for why in dict.fromkeys(whys)]
-    return Group(*parts, Text(), *(Text(line) for line in _notes(found)))
+    notes = [*_notes(found), *_seeds(found, measures)]
+    return Group(*parts, Text(), *map(Text, notes))
 
 
 def _table(title: str, *headings: str) -> Table:
@@ -203,17 +204,34 @@ def _count(number: int | None) -> str:
 
 
 def _notes(found: "StudyPower") -> Iterator[str]:
+    error = 196 * (0.16 / found.studies) ** 0.5
     yield (
-        f"{found.studies:,} simulated studies with seed {found.seed}: a power is within "
-        f"{196 * (0.16 / found.studies) ** 0.5:.1f} points of its true value in 19 of 20 cases, and "
-        "a smallest difference within ±."
+        f"{found.studies:,} simulated studies (seed {found.seed}), with the tests, margins and "
+        f"decisions of the results, adjusted for {found.tests} contrasts. In 19 of 20 cases a "
+        f"power of 80% is within {error:.1f} points of its true value, and a smallest difference "
+        "within ±."
     )
     yield (
-        f"Tests, Holm's adjustment for {found.tests} contrasts, margins and decisions are those of "
-        "the results."
-    )
-    yield (
-        "Beats: decides so with that difference, and none on the other axes. Not worse: shows it "
-        "where there is no difference."
+        "Beats: share of studies that decide so with this difference and none on other axes. Not "
+        "worse: share that show it, by the margin, where there is no difference. To show that in "
+        f"80% of studies takes about {_not_worse(found)} source questions."
     )
     yield from found.assumptions
+
+
+def _seeds(found: "StudyPower", measures: Mapping[str, "Measure"]) -> Iterator[str]:
+    for each in found.contrasts:
+        if each.seed_sd is not None:
+            sd, low, high = (_amount(value, measures[each.axis]) for value in each.seed_sd)
+            yield (
+                f"{': '.join(_named(each))}: between the pilot's seeds the difference has a "
+                f"standard deviation of {sd} (95% interval {low} to {high})."
+            )
+
+
+def _not_worse(found: "StudyPower") -> str:
+    most: dict[str, int] = {}
+    for each in found.contrasts:
+        if each.for_not_worse is not None:
+            most[each.axis] = max(most.get(each.axis, 0), each.for_not_worse)
+    return ", ".join(f"{count:,} ({axis})" for axis, count in most.items()) or "no number of"

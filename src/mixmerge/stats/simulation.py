@@ -32,7 +32,7 @@ from mixmerge.stats.paired import holm, sign_flip_ps
 from mixmerge.stats.power import POWER
 
 if TYPE_CHECKING:
-    from jaxtyping import Bool, Float64, Int
+    from jaxtyping import Bool, Int
     from numpy.typing import NDArray
 
 STUDIES = 2000
@@ -152,6 +152,18 @@ class Family:
                 break
         return math.ceil(count)
 
+    def clusters_not_worse(self, pair: int, axis: int) -> float:
+        """Return about how many clusters show "not worse" where there is no difference.
+
+        By the normal formula, with Bonferroni's correction for the pairs; infinite for a margin of
+        0.
+        """
+        distance = _distance(POWER, _NORMAL.inv_cdf(1 - ONE_SIDED / self.pairs))
+        margin, clusters = self.scales[axis].margin, self.models[pair][axis].clusters
+        if not margin:
+            return math.inf
+        return clusters * (distance * self.spread(pair, axis) / margin) ** 2
+
     def spread(self, pair: int, axis: int) -> float:
         """Return the standard error of a contrast's difference: the spread over the studies."""
         return float(self._null[pair][axis].mean.std())
@@ -174,7 +186,7 @@ class Family:
         own = self._null[pair][axis]
         return float(self._inside(pair, axis, own, "worse")[:, axis].mean())
 
-    def _gains(self, pair: int, axis: int, own: Tests) -> Float64[Floats, "studies axes"]:
+    def _gains(self, pair: int, axis: int, own: Tests) -> Int[Codes, "studies axes"]:
         """Return whether a pair is significantly better, or worse, on each axis."""
         known = self._with(pair, axis, own)
         columns = [tests for of_pair in known for tests in of_pair]
@@ -187,7 +199,7 @@ class Family:
             [significant_gain(mean, own_p) for mean, own_p in zip(row, of_row, strict=True)]
             for row, of_row in zip(means.tolist(), adjusted, strict=True)
         ]
-        return np.array(gains, dtype=np.float64)
+        return np.array(gains)
 
     def _inside(
         self, pair: int, axis: int, own: Tests, kind: str

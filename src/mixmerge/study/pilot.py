@@ -182,7 +182,8 @@ def _check_axes(folder: Path, own: Study, study: Study) -> None:
             raise SpecError(
                 f"--pilot {folder}: measures {axis!r} otherwise than this study: "
                 f"{theirs.measure.title}, {theirs.better or 'higher'} is better (this study: "
-                f"{ours.measure.title}, {ours.better or 'higher'}). Give a run that measures the same."
+                f"{ours.measure.title}, {ours.better or 'higher'}). Give a run that measures the "
+                "same."
             )
 
 

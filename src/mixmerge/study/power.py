@@ -74,8 +74,12 @@ class ContrastPower:
     """Share of studies that decide "beats" with this difference, and none on the other axes."""
     not_worse: float
     """Share of studies that show "not worse by the margin" where there is no difference."""
+    for_not_worse: int | None
+    """About how many source questions would show it in 80 % of studies; None for a margin of 0."""
     over_seeds: float | None
     """The smallest difference between recipes, as a mean over seeds; None with one seed."""
+    seed_sd: tuple[float, float, float] | None
+    """Standard deviation of the difference between the pilot's seeds, and its 95 % interval."""
     needed: Needed | None
 
 
@@ -223,9 +227,12 @@ class _Row:
     def power(self) -> ContrastPower:
         found = self.family.smallest(self.row, self.column)
         unit = self._measure.of_difference
-        over = None
+        enough = self.family.clusters_not_worse(self.row, self.column)
+        over, seed_sd = None, None
         if self.spread:
             over = unit(self._over_seeds(self.spread) / self._left)
+            sd, low, high = (unit(each / self._left) for each in (self.spread.sd, *self.spread.ci))
+            seed_sd = sd, low, high
         return ContrastPower(
             axis=self.axis,
             pair=self.pair,
@@ -237,7 +244,9 @@ class _Row:
             error=unit(found.error / self._left),
             beats=found.beats,
             not_worse=found.not_worse,
+            for_not_worse=rounded_up(enough) if math.isfinite(enough) else None,
             over_seeds=over,
+            seed_sd=seed_sd,
             needed=self._needed(),
         )
 

@@ -72,6 +72,18 @@ def check_assumed(asked: Assumed, study: Study) -> None:
             raise SpecError(
                 f"{axis}: is no deciding axis; there are {quoted(study.evaluate.deciding)}."
             )
+    _check_options(asked)
+    for axis in study.evaluate.deciding:
+        _check_numbers(asked, axis, study.evaluate.axes[axis].measure)
+    if asked.seeds > 1 and len(asked.pilots) < 2:
+        raise SpecError(
+            f"--seeds {asked.seeds}: how much training seeds differ is seen only in two or more "
+            f"runs of a study: give each as --pilot RUN_FOLDER (seen: {len(asked.pilots)}). "
+            "Without --seeds, the power is that of comparing the trained checkpoints."
+        )
+
+
+def _check_options(asked: Assumed) -> None:
     if not 0 <= asked.correlation < 1:
         raise SpecError(
             f"--correlation {asked.correlation:g}: a number from 0 to below 1 is required."
@@ -79,19 +91,12 @@ def check_assumed(asked: Assumed, study: Study) -> None:
     for name in ("within", "sensitivity", "specificity"):
         if not 0 <= (seen := getattr(asked, name)) <= 1:
             raise SpecError(f"--{name} {seen:g}: a number from 0 to 1 is required.")
+    for name, least in (("studies", 100), ("seeds", 1)):
+        if (count := getattr(asked, name)) < least:
+            raise SpecError(f"--{name} {count}: at least {least} is required.")
     if asked.card is not None and (asked.sensitivity, asked.specificity) != (1, 1):
         raise SpecError(
             "--judge-card has the judge's errors: leave --sensitivity and --specificity out."
-        )
-    for axis in study.evaluate.deciding:
-        _check_numbers(asked, axis, study.evaluate.axes[axis].measure)
-    if asked.studies < 100:
-        raise SpecError(f"--studies {asked.studies}: at least 100 are required.")
-    if asked.seeds > 1 and len(asked.pilots) < 2:
-        raise SpecError(
-            f"--seeds {asked.seeds}: how much training seeds differ is seen only in two or more "
-            f"runs of a study: give each as --pilot RUN_FOLDER (seen: {len(asked.pilots)}). "
-            "Without --seeds, the power is that of comparing the trained checkpoints."
         )
 
 
