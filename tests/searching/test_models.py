@@ -28,7 +28,8 @@ def objective(**own: Any) -> StudyObjective:
                    for is_first in (True, False)]  # fmt: skip
     usual: dict[str, Any] = {
         "asker": None, "asked": [dict.fromkeys(AXES, first), dict.fromkeys(AXES, rest)],
-        "axes": AXES, "goals": ("good", "harm"), "limits": [], "base": {}, "experts": {},
+        "axes": AXES, "goals": ("good", "harm"), "limits": [], "base": {},
+        "experts": {"a": known(0.5)},
         "keeps_languages": False, "folder": Path(),
     }  # fmt: skip
     return StudyObjective(**usual | own)
@@ -57,6 +58,18 @@ def test_values_are_means_with_clustered_variances() -> None:
     assert found.variances == pytest.approx([each.var(ddof=1) / 12 for each in by_cluster])
     first = objective().measure(evidence(good, harm)[:1])
     assert first.values == pytest.approx((good[:16].mean(), 1 - harm[:16].mean()))
+
+
+def test_what_is_hard_for_all_models_is_no_error() -> None:
+    """A candidate that is better than the models alone by the same on every prompt has no noise."""
+    rng = np.random.default_rng(2)
+    hard = dict(zip((row.id for row in ROWS), rng.uniform(0.2, 0.8, 24).tolist(), strict=True))
+    experts = {name: {"good": hard, "harm": hard} for name in "ab"}
+    own = np.array([hard[row.id] for row in ROWS])
+    for looks in (1, 2):  # the first questions are harder or easier than the others
+        found = objective(experts=experts).measure(evidence(own + 0.1, own - 0.1)[:looks])
+        assert found.values == pytest.approx((own.mean() + 0.1, 1 - own.mean() + 0.1))
+        assert max(found.variances) == pytest.approx(1 / (18 if looks == 1 else 26) ** 2)
 
 
 def test_equal_answers_are_not_certain() -> None:

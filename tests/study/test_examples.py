@@ -43,6 +43,7 @@ PAGES = (
     "execute.md",
     "cluster.md",
     "calibration.md",
+    "search.md",
 )
 PARTS_OF_STUDIES = "train.md"
 """A page of which only snippets with checkpoints are about studies."""

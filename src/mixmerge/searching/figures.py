@@ -8,7 +8,8 @@ from matplotlib.lines import Line2D
 
 from mixmerge.records import Axis
 from mixmerge.reporting import figures, formats
-from mixmerge.reporting.figures import COLOURS, DASHES, MARKERS, MUTED, PAPER, Plot
+from mixmerge.reporting.figures import COLOURS, DASHES, MARKERS, MUTED, Plot
+from mixmerge.reporting.named_points import Point, place_names
 from mixmerge.searching.result import Member, SearchResult
 
 _FRONT, _ALONE = "merge", "expert"
@@ -34,9 +35,11 @@ def front(result: SearchResult, pair: tuple[Axis, Axis]) -> Plot:
         *([each.axes[axis].value for each in tried] for axis in pair),
         ls="", marker=".", color=MUTED, alpha=0.5, markersize=4,
     )  # fmt: skip
+    texts, lines = [], list[tuple[Point, Point]]()
     for members, mark in ((result.alone, _ALONE), (result.front, _FRONT)):
         for member in members:
-            _draw(panel, member, pair, mark)
+            lines += _draw(panel, member, pair, mark)
+            texts.append(panel.text(0, 0, member.name, fontsize=9.5, color=COLOURS[mark], zorder=5))
     for axis, ruler, set_limits, set_label in (
         (pair[0], panel.xaxis, panel.set_xlim, panel.set_xlabel),
         (pair[1], panel.yaxis, panel.set_ylim, panel.set_ylabel),
@@ -53,11 +56,14 @@ def front(result: SearchResult, pair: tuple[Axis, Axis]) -> Plot:
         handles=[
             *(Line2D([], [], marker=MARKERS[m], color=COLOURS[m], ls="", label=told)
               for m, told in ((_FRONT, "front"), (_ALONE, "models alone"))),
-            Line2D([], [], marker=".", color=MUTED, ls="", label="tried, by which it was chosen"),
+            Line2D([], [], marker=".", color=MUTED, ls="", label="candidates, when tried"),
         ],
         loc="outside upper center", ncols=3, frameon=False, fontsize=9, handletextpad=0.4,
         columnspacing=1.4,
     )  # fmt: skip
+    everyone = (*result.alone, *result.front)
+    spots = [(m.axes[pair[0]].value, m.axes[pair[1]].value) for m in everyone]
+    place_names(panel, texts, spots, lines, MUTED)
     told = "; ".join(
         f"{m.name} " + ", ".join(formats.value(result.axes[a], m.axes[a].value) for a in pair)
         for m in (*result.front, *result.alone)
@@ -71,15 +77,19 @@ def front(result: SearchResult, pair: tuple[Axis, Axis]) -> Plot:
     )
 
 
-def _draw(panel: Axes, member: Member, pair: tuple[Axis, Axis], mark: str) -> None:
+def _draw(
+    panel: Axes, member: Member, pair: tuple[Axis, Axis], mark: str
+) -> list[tuple[Point, Point]]:
+    """Draw a member with its intervals; return these as lines."""
     x, y = (member.axes[axis] for axis in pair)
-    for across, up in ((x.ci, (y.value, y.value)), ((x.value, x.value), y.ci)):
-        panel.plot(across, up, color=COLOURS[mark], alpha=0.35, linewidth=1.4, zorder=3)
+    across = ((x.ci[0], y.value), (x.ci[1], y.value))
+    up = ((x.value, y.ci[0]), (x.value, y.ci[1]))
+    for line in (across, up):
+        panel.plot(
+            *zip(*line, strict=True), color=COLOURS[mark], alpha=0.35, linewidth=1.4, zorder=3
+        )
     figures.mark(panel, x.value, y.value, mark, size=8, zorder=4)
-    panel.annotate(
-        member.name, (x.value, y.value), xytext=(5, 5), textcoords="offset points", fontsize=9,
-        color=COLOURS[mark], zorder=5, bbox={"facecolor": PAPER, "edgecolor": "none", "pad": 0.5},
-    )  # fmt: skip
+    return [across, up]
 
 
 def growth(result: SearchResult) -> Plot:

@@ -58,13 +58,18 @@ class StudyObjective:
 
     @cached_property
     def reference(self) -> tuple[float, ...]:
-        """A tenth of their distance below the worst value that any model alone has on each goal."""
+        """Below the worst value that any model alone has: by a tenth of their distance or a margin.
+
+        What is worse than every model alone on a goal, by more than that, adds nothing.
+        """
         everyone = [self._all_looks(scores) for scores in self.experts.values()]
         found = []
         for goal in self.goals:
             values = [self._mean(goal, scores, len(self.asked)).value for scores in everyone]
             best, worst = max(values), min(values)
-            found.append(worst - 0.1 * (best - worst))
+            info = self.axes[goal].info(primary=True)
+            margin = info.margin / (info.bounds[1] - info.bounds[0])
+            found.append(worst - max(0.1 * (best - worst), margin))
         return tuple(found)
 
     def ask(self, candidate: Candidate, look: int) -> Mapping[str, Any]:
@@ -83,15 +88,21 @@ class StudyObjective:
         }
 
     def measure(self, evidence: Sequence[Mapping[str, Any]]) -> Measured:
-        """Estimate all goals and constraints, with clustered variances."""
+        """Estimate all goals and constraints, with clustered variances.
+
+        Candidates answer the same prompts, so most of the error of a goal is common to all, and
+        none of it matters for who is better. A goal is therefore the mean difference from what the
+        models alone reach on the same prompts, plus what these reach on all prompts: its variance
+        is of the differences, and one look and two looks compare. Constraints are of single values.
+        """
         scores = [each["scores"] for each in evidence]
-        goals = [self._mean(goal, scores, len(scores)) for goal in self.goals]
+        goals = [self._difference(goal, scores) for goal in self.goals]
         kept = [self._slack(limit, scores) for limit in self.limits]
         if self.keeps_languages:
             kept.append(self._worst_language(scores))
         return Measured(
-            values=tuple(mean.value for mean in goals),
-            variances=tuple(map(variance_of, goals)),
+            values=tuple(value for value, _ in goals),
+            variances=tuple(variance for _, variance in goals),
             slacks=tuple(slack for slack, _ in kept),
             slack_variances=tuple(variance for _, variance in kept),
         )
@@ -128,6 +139,21 @@ class StudyObjective:
         if not signed and self.axes[axis].better == "lower":
             values = 1 - values
         return mean_of(values, self._rows(axis, looks))
+
+    def _difference(self, goal: Axis, scores: Sequence[Scores]) -> tuple[float, float]:
+        """Return a goal's value by its difference from the models alone, and the variance of it."""
+        own, alone = self._values(goal, scores), self._alone[goal]
+        mean = mean_of(own - alone[: len(own)], self._rows(goal, len(scores)))
+        return mean.value + float(np.nanmean(alone)), variance_of(mean)
+
+    @cached_property
+    def _alone(self) -> dict[Axis, Floats]:
+        """The mean value of the models alone on every prompt, look by look; NaN without one."""
+        everyone = [self._all_looks(known) for known in self.experts.values()]
+        return {
+            goal: np.mean([self._values(goal, scores) for scores in everyone], axis=0)
+            for goal in self.goals
+        }
 
     def _slack(self, limit: Limit, scores: Sequence[Scores]) -> tuple[float, float]:
         spec = self.axes[limit.axis]

@@ -51,6 +51,7 @@ class Space:
 
     def __init__(self, spec: SearchSpec) -> None:
         self.spec = spec
+        self._made: dict[Point, Candidate | None] = {}
         self.methods = spec.methods
         self._ranges = {n: v for n, v in spec.parameters.items() if isinstance(v, tuple)}
         self._fixed = {n: v for n, v in spec.parameters.items() if not isinstance(v, tuple)}
@@ -76,6 +77,11 @@ class Space:
 
     def candidate(self, point: Point) -> Candidate | None:
         """Return the merge at a point; None if its values do not go together."""
+        if point not in self._made:  # a grid comes back to its points with every batch
+            self._made[point] = self._make(point)
+        return self._made[point]
+
+    def _make(self, point: Point) -> Candidate | None:
         weights = self._weights_at(point.cube[: self._weights])
         places = zip(self._ranges.items(), point.cube[self._weights :], strict=True)
         ranged = {name: _between(ends, x) for (name, ends), x in places}
