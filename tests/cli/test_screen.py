@@ -99,6 +99,21 @@ def test_what_waits_and_what_was_spent_are_said_in_one_line_each(tmp_path: Path)
     assert "21 steps: 1 done, 1 failed, 19 blocked." in said
 
 
+def test_a_second_run_is_counted_on_its_own() -> None:
+    """A search runs its steps twice: what the first run did is done in the second, too."""
+    out = io.StringIO()
+    first, second = Step("mix", "a"), Step("mix", "b")
+    with RunScreen([], 2, Console(file=out, width=100)) as screen:
+        screen(Begun([first]))
+        screen(Started(first, Path("none")))
+        screen(Finished(first, {"seconds": 2.0}))
+        screen(Begun([first, second]))
+        screen(Reused(first))
+        screen(Started(second, Path("none")))
+        screen(Finished(second, {"seconds": 2.0}))
+    assert "2 steps: 2 done." in out.getvalue()
+
+
 def test_a_warning_is_said_and_a_run_that_never_began_is_not_counted(tmp_path: Path) -> None:
     """What the preflight finds is shown; without steps there is nothing to count."""
     out = io.StringIO()

@@ -97,7 +97,6 @@ class RunScreen:
         self._expected = self._took = 0.0
         self._shares: dict[str, float] = {}
         self._tasks: dict[str, TaskID] = {}
-        self._where: dict[str, str] = {}
         self._waits: dict[str, str] = {}
         self._begun = False
         self._started = False
@@ -109,6 +108,7 @@ class RunScreen:
     def _take(self, steps: Sequence[Step]) -> None:
         """Set the steps of the run."""
         self._steps = {step.id: step for step in steps}
+        self._where: dict[str, str] = {}
         self._waiting = dict(self._steps)
         self._states: Counter[str] = Counter(waiting=len(steps))
 
