@@ -14,6 +14,7 @@ from mixmerge.execution.events import (
     Failed,
     Finished,
     Retried,
+    Reused,
     Started,
     Stopping,
     Warned,
