@@ -268,3 +268,31 @@ def test_a_prompt_may_stand_in_several_columns(
     jsonl(tmp_path / "p.jsonl", row)
     (found,) = load_prompts(spec(files="p.jsonl", columns=columns), ["en"])
     assert found.text == expected
+
+
+def test_generated_rows_are_prompts_with_the_seed_as_the_question(tmp_path: Path) -> None:
+    """A column may be a key of an object, so that translations of one seed share a cluster."""
+    rows = [
+        {
+            "id": f"digest-{language}",
+            "language": language,
+            "prompt": [{"role": "user", "content": "?"}],
+            "provenance": {"seed": "s1", "translated": translated},
+        }
+        for language, translated in (("en", "none"), ("hi", "machine"))
+    ]
+    jsonl(tmp_path / "p.jsonl", *rows)
+    columns = {
+        "prompt": "prompt",
+        "id": "id",
+        "cluster": "provenance.seed",
+        "translated": "provenance.translated",
+    }
+    found = load_prompts(spec(files="p.jsonl", columns=columns), ["en", "hi"])
+    assert [(each.cluster, each.translated) for each in found] == [
+        ("s1", "none"),
+        ("s1", "machine"),
+    ]
+    wrong = columns | {"cluster": "provenance.sead"}
+    with pytest.raises(DataError, match=r"no column `sead` \(columns: seed, translated\)"):
+        load_prompts(spec(files="p.jsonl", columns=wrong), ["en", "hi"])

@@ -27,6 +27,7 @@ from mixmerge.study.rounds import SELECTION
 from mixmerge.study.scored import Weight, scored_problems, unknown_tasks
 from mixmerge.study.spec import BASE, Study
 from mixmerge.study.spec_file import read_extended, where
+from mixmerge.study.steps.generate_data import GenerateData
 from mixmerge.study.steps.given import whole_model
 from mixmerge.study.steps.kind import with_paths
 from mixmerge.study.steps.merge import Merge
@@ -153,6 +154,8 @@ def _named_at(step: Step, role: str) -> Place:
     owner = role.partition(":")[0]
     if step.kind == Mix.kind:
         return ("data", owner, "files")
+    if step.kind == GenerateData.kind:
+        return ("data", step.name, "generate")
     if step.kind == Prompts.kind:
         return (*_of_prompts(step.name), "files")
     if step.kind in ("base", "given"):
