@@ -14,6 +14,7 @@ import mixmerge
 from mixmerge.errors import SpecError
 from mixmerge.execution.step import Step
 from mixmerge.files import read_json
+from mixmerge.records import PreferencePair
 from mixmerge.study.budget import with_budget
 from mixmerge.study.check import parse_study, read_study
 from mixmerge.study.spec import Study
@@ -89,13 +90,18 @@ def step(source: Any) -> Step:
     return found
 
 
+def english() -> list[PreferencePair]:
+    """Return the testbed's English training rows about harm."""
+    return [pair for pair in preference_pairs("safety", ["en"]) if pair.language == "en"]
+
+
 @pytest.fixture
 def seeds(tmp_path: Path) -> Path:
     """Return a file of three seeds that are training prompts of the testbed."""
     path = tmp_path / "seeds.jsonl"
     rows = [
         {"prompt": pair.prompt_text, "id": f"s{number}"}
-        for number, pair in enumerate(preference_pairs("safety", ["en"])[:3])
+        for number, pair in enumerate(english()[:3])
     ]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     return path
@@ -232,14 +238,14 @@ def test_translated_requests_keep_the_number_of_their_source(tmp_path: Path) -> 
 
 def scripted(body: dict[str, Any]) -> Answer:
     """Answer as the testbed's training rows do; the third new prompt is one of the evaluation."""
-    pairs = preference_pairs("safety", ["en"])
+    pairs = english()
     said = {pair.prompt_text: pair for pair in pairs}
     content = body["messages"][-1]["content"]
     if '"requests"' in content:
         taken = next(place for place, pair in enumerate(pairs) if pair.prompt_text in content)
         grown = [pair.prompt_text for pair in pairs[10 + 4 * taken : 14 + 4 * taken]]
         if taken == 0:
-            grown[2] = prompts("safety", "test", ["en"])[0].text
+            grown[2] = next(p.text for p in prompts("safety", "test") if p.language == "en")
         return says(json.dumps({"requests": grown}))
     found = re.search(r"\[text (\w+)\]\n(.*)\n\[end of text \1\]", content, re.DOTALL)
     if found:
@@ -254,6 +260,11 @@ def server() -> Iterator[Server]:
     running = Server(lambda text, _: scripted(json.loads(text)), read=json.dumps)
     yield running
     running.stop()
+
+
+def asked(server: Server) -> int:
+    """Return the number of calls, without the one token that a run asks for first."""
+    return sum("one word: yes" not in json.dumps(body) for body in server.calls)
 
 
 @pytest.mark.slow
@@ -277,7 +288,7 @@ def test_data_are_generated_mixed_merged_and_judged(
     rows = [json.loads(line) for line in (made / "rows.jsonl").read_text().splitlines()]
     dropped = [json.loads(line) for line in (made / "dropped.jsonl").read_text().splitlines()]
     assert facts["rows"] == len(rows) == 11
-    assert facts["calls"] == 27 == len(server.calls)
+    assert facts["calls"] == 27 == asked(server)
     assert facts["dollars"] == pytest.approx(report["dollars"])
     (gone,) = dropped
     assert gone["reason"] == "overlaps an evaluation prompt (equal)"
@@ -287,4 +298,4 @@ def test_data_are_generated_mixed_merged_and_judged(
 
     (made / "record.json").unlink()
     mixmerge.run(path, run)
-    assert len(server.calls) == 27
+    assert asked(server) == 27

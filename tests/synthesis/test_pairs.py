@@ -10,7 +10,7 @@ from tests.synthesis.conftest import Model, made
 
 from mixmerge.errors import DataError, ResourceError
 from mixmerge.files import read_rows
-from mixmerge.synthesis.engine import generate
+from mixmerge.synthesis.engine import generate, plan
 from mixmerge.synthesis.report import GenerationReport
 from mixmerge.synthesis.row import DROPPED, ROWS, DroppedRow, Row
 
@@ -131,3 +131,21 @@ def test_a_least_margin_is_in_the_units_of_the_measure(
     report, rows, _ = paired(answered, server.url, preference, tmp_path / "out")
     assert [(row.chosen, row.margin) for row in rows] == [("the longest of all", 6.0)]
     assert report.steps[0].dropped["margin below 4"] == 1
+
+
+@pytest.mark.parametrize("measure", ["win_rate", {"mean": [0, 10]}])
+def test_a_plan_pairs_answers_of_every_model_and_temperature(
+    model: Model, seeds: Path, tmp_path: Path, measure: Any
+) -> None:
+    """Stand-ins differ as answers would, so that the calls of the judge are counted."""
+    server = model()
+    judge = {"endpoint": server.url, "model": "judge"}
+    steps = [
+        {"answer": "plain", "models": ["a", "b"], "temperatures": [0, 1]},
+        {"pairs": {"judge": judge, "measure": measure}},
+    ]
+    models = {name: {"folder": name} for name in "ab"}
+    planned = plan(made(seeds, server.url, steps, models=models), tmp_path / "out")
+    assert planned.steps[1].made == 3
+    (usage,) = planned.steps[1].models.values()
+    assert usage.calls == (3 * 2 * 6 if measure == "win_rate" else 3 * 4)

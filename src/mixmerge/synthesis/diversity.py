@@ -18,7 +18,7 @@ def diversity(before: Sequence[str], after: Sequence[str]) -> dict[str, float]:
 
     Example:
         >>> diversity(["how do I bake bread"], ["bake me bread", "how is bread baked"])
-        {'distinct_2_before': 1.0, 'distinct_2_after': 1.0, 'similarity_after': 0.231}
+        {'distinct_2_before': 1.0, 'distinct_2_after': 1.0, 'similarity_after': 0.286}
     """
     words = min(_words(before), _words(after))
     found = {

@@ -81,12 +81,13 @@ class Answer(ModelRecipe):
         for model, temperature, sample in product(
             self.asked_models(), self._each_temperature, range(self.samples)
         ):
+            which = f"{model} {temperature} {sample}"  # so that no two stand-ins are the same
             ask = self.ask(
                 context,
                 row,
                 turns[-1].content,
                 before=turns[:-1],
-                stand_in=f"{sample} {model}".ljust(self.max_tokens * BYTES_PER_TOKEN, "."),
+                stand_in=which.ljust(self.max_tokens * BYTES_PER_TOKEN, "."),
                 model=model,
                 temperature=temperature,
                 sample=sample,
