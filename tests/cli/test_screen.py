@@ -109,7 +109,7 @@ def test_a_second_run_is_counted_on_its_own() -> None:
         screen(Started(first, Path("none")))
         screen(Finished(first, {"seconds": 2.0}))
         screen(Begun([first, second]))
-        screen(Reused(first))
+        screen(Reused(first, {"seconds": 2.0}))
         screen(Started(second, Path("none")))
         screen(Finished(second, {"seconds": 2.0}))
     assert "2 steps: 2 done." in out.getvalue()
