@@ -67,7 +67,7 @@ def check_assumed(asked: Assumed, study: Study) -> None:
     Raises:
         SpecError: the message names the option, what is required and what was seen.
     """
-    for axis in {**asked.rates, **asked.prompts, **asked.differences}:
+    for axis in [*asked.rates, *asked.prompts, *asked.differences]:
         if axis is not None and axis not in study.evaluate.deciding:
             raise SpecError(
                 f"{axis}: is no deciding axis; there are {quoted(study.evaluate.deciding)}."
