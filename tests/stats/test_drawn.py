@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from mixmerge.stats.bootstrap import Floats
 from mixmerge.stats.drawn import Judged, Resampled, Stated, Stratum
@@ -39,7 +40,7 @@ def test_a_judge_that_errs_shows_less_and_adds_noise() -> None:
     place = np.searchsorted(edges, np.where(own, rng.random((shape[0], 1)), rng.random(shape)))
     a, b = np.isin(place, (0, 1)), np.isin(place, (0, 2))
 
-    def judged(truth: Floats) -> Floats:
+    def judged(truth: NDArray[np.bool_]) -> Floats:
         return (rng.random(shape) < np.where(truth, 0.9, 0.2)).astype(float)
 
     expected = (judged(a) - judged(b)).sum(axis=1)

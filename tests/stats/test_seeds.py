@@ -1,5 +1,7 @@
 """Tests of mixmerge.stats.seeds against statsmodels and simulated seeds."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from statsmodels.stats.power import TTestPower
@@ -55,7 +57,7 @@ def test_one_seed_shows_nothing_of_it() -> None:
 
 def test_needed_seeds_and_clusters_are_the_fewest_that_do() -> None:
     """One seed, or one cluster, less would not show the difference; some are never enough."""
-    asked = {"error": 0.04, "clusters": 100, "tests": 2}
+    asked: dict[str, Any] = {"error": 0.04, "clusters": 100, "tests": 2}
     seeds = seeds_needed(KNOWN, 0.2, **asked)
     assert seeds is not None
     assert smallest_over_seeds(KNOWN, seeds, **asked) <= 0.2

@@ -44,6 +44,7 @@ def exact_power(n: int, gain: float, loss: float) -> float:
     return total
 
 
+@pytest.mark.slow
 def test_power_is_within_two_points_of_the_truth() -> None:
     """Simulated power equals that of counting every possible sample of 60 prompts."""
     model = Stated(np.ones(60, dtype=np.intp), 0.5, 0.5, 0.0)
@@ -58,10 +59,10 @@ def test_grades_against_a_paired_t_test() -> None:
     """Grades whose clusters differ as a bell curve: the power is that of statsmodels' t test."""
     differences = stats.norm.ppf((np.arange(400) + 0.5) / 400) * 0.1
     pilot = Stratum((0.5 + differences / 2)[:, None], (0.5 - differences / 2)[:, None], 80)
-    found = alone(Resampled((pilot,), graded=True)).smallest(0, 0)
+    found = alone(Resampled((pilot,), graded=True), studies=400).smallest(0, 0)
     effect = TTestPower().solve_power(nobs=80, alpha=0.05, power=0.8)
     # Moving grades towards the end of their range leaves a little less of their spread.
-    assert found.difference == pytest.approx(0.1 * effect, rel=0.06)
+    assert found.difference == pytest.approx(0.1 * effect, rel=0.1)
 
 
 ANCHORS = [(0.1, 5.0), (0.3, 6.4), (0.5, 7.6)]
@@ -108,24 +109,24 @@ def test_the_formula_against_two_proportions() -> None:
 
 def test_the_needed_size_is_that_of_the_smallest_difference() -> None:
     """Asked for the smallest difference of a study, its own size is needed."""
-    family = alone(Stated(np.full(60, 2), 0.5, 0.5, 0.3), studies=1000)
+    family = alone(Stated(np.full(60, 2), 0.5, 0.5, 0.3), studies=250)
     found = family.smallest(0, 0)
-    assert family.clusters_for(0, 0, found.difference, 40.0) == pytest.approx(60, rel=0.1)
+    assert family.clusters_for(0, 0, found.difference, 40.0) == pytest.approx(60, rel=0.15)
 
 
 def test_a_true_null_is_rarely_found() -> None:
     """Without a difference, a study of two pairs and two axes finds one in at most 5 %."""
     model = Stated(np.full(40, 2), 0.5, 0.5, 0.3)
-    family = Family([UP, Scale(-1, 0.03)], 2 * [[model, model]], 2, 0, studies=600, draws=1000)
+    family = Family([UP, Scale(-1, 0.03)], 2 * [[model, model]], 2, 0, studies=200, draws=1000)
     found = [family.power(pair, axis, 0.0) for pair in (0, 1) for axis in (0, 1)]
-    assert sum(found) <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / 600)
+    assert sum(found) <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / 200)
 
 
 def test_more_contrasts_and_other_axes_cost_power() -> None:
     """Holm's method asks more of many contrasts; beating also asks "not worse" on every axis."""
     model = Stated(np.full(60, 2), 0.5, 0.5, 0.3)
-    one = alone(model, studies=500).smallest(0, 0)
-    many = Family([UP, UP], [[model, model]], 4, 1, studies=500, draws=1000).smallest(0, 0)
+    one = alone(model, studies=200).smallest(0, 0)
+    many = Family([UP, UP], [[model, model]], 4, 1, studies=200, draws=1000).smallest(0, 0)
     assert many.difference > 1.1 * one.difference
     assert one.beats > 0.7 > many.beats
     assert many.not_worse < one.not_worse
@@ -143,7 +144,7 @@ def test_a_seed_gives_the_same_bytes() -> None:
     """Two simulations with one seed agree in every digit; another seed differs."""
     model = Stated(np.full(30, 2), 0.5, 0.5, 0.3)
     one, same, other = (
-        Family([UP], [[model]], 2, seed, studies=200, draws=1000).smallest(0, 0)
+        Family([UP], [[model]], 2, seed, studies=100, draws=1000).smallest(0, 0)
         for seed in (3, 3, 4)
     )
     assert repr(one) == repr(same)

@@ -90,7 +90,7 @@ def _judged(
                     language=language,
                     axis=axis,
                     judge="drawn@1",
-                    outcome=yes if rng.random() < rate else no,  # type: ignore[arg-type]
+                    outcome=yes if rng.random() < rate else no,
                 )
                 for question in range(questions)
                 for language in languages

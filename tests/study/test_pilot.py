@@ -78,8 +78,8 @@ def test_two_runs_of_one_seed_are_refused(tmp_path: Path, judged: Judged) -> Non
         ("general: {prompts", "helpful: {prompts", r"has no axis 'helpful'.*it has `general`"),
         (
             "{rate: harmful, relative: true}",
-            "{rate: unsafe}",
-            "'safety' otherwise.*unsafe",
+            "{rate: refused}",
+            "'safety' otherwise.*refused",
         ),
         ("better: lower}\n    over", "better: higher}\n    over", "lower is better.*higher"),
     ],

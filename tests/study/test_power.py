@@ -17,7 +17,7 @@ Judged = Callable[..., Path]
 
 SMALL = Path(__file__).parents[1] / "data" / "small.yaml"
 RATES = {"base": 0.8, "sft-0": 0.5, "sft-15": 0.4, "sft-dare-ties": 0.6}
-FEW = Assumed(studies=300)
+FEW = Assumed(studies=150)
 JUDGE = (
     "{endpoint: 'http://127.0.0.1:9/v1', model: some-judge, max_tokens: 100, "
     "price: {input: 2, output: 10}}"
@@ -37,7 +37,7 @@ def test_stated_rates(tmp_path: Path) -> None:
     assert (own["general"].prompts, own["general"].clusters) == (208, 104)
     for each in own.values():
         size = effective_size(each.prompts, each.clusters)
-        assert each.smallest == pytest.approx(smallest_difference(size, discordant(), 2), rel=0.12)
+        assert each.smallest == pytest.approx(smallest_difference(size, discordant(), 2), rel=0.15)
         assert each.pair is None
     again = power(SMALL, tmp_path, FEW)
     assert repr(found) == repr(again)

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Group
@@ -69,7 +69,7 @@ def show_power(
     study: Path,
     out: Path | None,
     seed: int | None,
-    options: Mapping[str, object],
+    options: Mapping[str, Any],
     *,
     as_json: bool,
 ) -> int:
@@ -92,7 +92,7 @@ def _measures(study: Path) -> dict[str, "Measure"]:
     return {axis: spec.measure for axis, spec in read_study(study).evaluate.axes.items()}
 
 
-def _assumed(options: Mapping[str, object]) -> dict[str, object]:
+def _assumed(options: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields of `Assumed` for options as they were typed."""
     found = {name: value for name, value in options.items() if value not in (None, [])}
     for name in ("rates", "differences"):
@@ -105,10 +105,9 @@ def _assumed(options: Mapping[str, object]) -> dict[str, object]:
     return found
 
 
-def _by_axis(option: str, given: object) -> Iterator[tuple[str | None, str]]:
-    assert isinstance(given, Sequence)
+def _by_axis(option: str, given: Sequence[str]) -> Iterator[tuple[str | None, str]]:
     for text in given:
-        axis, equals, value = str(text).rpartition("=")
+        axis, equals, value = text.rpartition("=")
         if not equals and option != "differences":
             raise SpecError(f"--{option.rstrip('s')} {text}: AXIS=NUMBER is required.")
         yield (axis if equals else None), value

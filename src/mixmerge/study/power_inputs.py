@@ -10,7 +10,7 @@ from mixmerge.errors import SpecError
 from mixmerge.evaluation.measures import Measure
 from mixmerge.evaluation.results import planned_contrasts
 from mixmerge.execution.plan import Planned
-from mixmerge.files import first_problem, read_object, read_rows
+from mixmerge.files import first_problem, read_json, read_rows
 from mixmerge.records import Axis, Prompt
 from mixmerge.records.judge_card import JudgeCard
 from mixmerge.records.results import ModelInfo
@@ -67,7 +67,7 @@ def check_assumed(asked: Assumed, study: Study) -> None:
     Raises:
         SpecError: the message names the option, what is required and what was seen.
     """
-    for axis in {**asked.rates, **asked.prompts, **asked.differences}:
+    for axis in [*asked.rates, *asked.prompts, *asked.differences]:
         if axis is not None and axis not in study.evaluate.deciding:
             raise SpecError(
                 f"{axis}: is no deciding axis; there are {quoted(study.evaluate.deciding)}."
@@ -214,7 +214,7 @@ def _card(path: Path) -> JudgeCard:
 
     file = path / CARD if path.is_dir() else path
     try:
-        return JudgeCard.model_validate(read_object(file))
+        return JudgeCard.model_validate(read_json(file))
     except ValidationError as error:
         raise SpecError(f"--judge-card {file}: is no judge card: {first_problem(error)}") from error
 
