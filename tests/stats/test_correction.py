@@ -32,14 +32,14 @@ def test_without_clusters_and_strata_it_is_the_published_estimator() -> None:
     alone = np.arange(300)
     found = prediction_powered(judged, labels, alone, np.zeros(300, dtype=np.intp))
     y, f, rest = labels[:100], judged[:100], judged[100:]
-    # The labelled answers are a random part, so f has one mean, as in the power of the reference.
-    f_apart, rest_apart = f - judged.mean(), rest - judged.mean()
+    # The variances of f in both parts are estimated apart, as in equation 3 of the reference; the
+    # second about the mean of all f, of which the labelled answers are a random part.
+    variance_elsewhere = ((rest - judged.mean()) ** 2).mean()
     covariance = np.cov(y, f, ddof=0)[0, 1] / 100
-    power = covariance / ((f_apart**2).mean() / 100 + (rest_apart**2).mean() / 200)
+    power = covariance / (f.var() / 100 + variance_elsewhere / 200)
     assert 0 < power < 1
     assert found.value == pytest.approx(y.mean() + power * (rest.mean() - f.mean()))
-    own = y - y.mean() - power * f_apart
-    variance = power**2 * (rest_apart**2).mean() / 200 + (own**2).mean() / 100
+    variance = power**2 * variance_elsewhere / 200 + (y - power * f).var() / 100
     spread = 1.984 * math.sqrt(variance * 100 / 99) / (found.value * (1 - found.value))
     odds = math.log(found.value / (1 - found.value))
     ends = [1 / (1 + math.exp(-(odds + side * spread))) for side in (-1, 1)]

@@ -87,10 +87,9 @@ def prediction_powered(
         small[inside] = _of_few(len(np.unique(cluster[known])))
         if rest.sum() > 1:  # one verdict alone does not show how much it varies
             correction += weight * (said[rest].mean() - said[known].mean())
-            # About their common mean: two equal verdicts elsewhere do not show that none varies.
-            apart = said - said[inside].mean()
-            other[known] = weight * apart[known] / known.sum()
-            other[rest] = -weight * apart[rest] / rest.sum()
+            other[known] = weight * _centred(said[known])
+            # About the mean of all: two equal verdicts elsewhere do not show that none varies.
+            other[rest] = -weight * (said[rest] - said[inside].mean()) / rest.sum()
     value = float(means.mean())
     between = means - _by(stratum if language is None else language, means)
     _, place = np.unique(cluster, return_inverse=True)
