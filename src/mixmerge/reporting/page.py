@@ -9,7 +9,7 @@ import hashlib
 from importlib import resources
 
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from mixmerge.reporting.cells import Table, to_csv
 
@@ -24,7 +24,7 @@ def environment(package: str = "mixmerge.reporting") -> Environment:
         lstrip_blocks=True,
     )
     # A page with a place for each model replaces `anchor`, and names in tables become links.
-    engine.filters |= {"csv_link": csv_link, "anchor": lambda _: None}
+    engine.filters |= {"csv_link": csv_link, "names": _with_names, "anchor": lambda _: None}
     return engine
 
 
@@ -32,6 +32,13 @@ def csv_link(table: Table) -> str:
     """Return a data URL of the table as CSV, so that the page needs no other file."""
     content = base64.b64encode(to_csv(table).encode()).decode()
     return f"data:text/csv;charset=utf-8;base64,{content}"
+
+
+def _with_names(sentence: str) -> Markup:
+    """Format text between backticks as code."""
+    parts = [escape(part) for part in sentence.split("`")]
+    code = [Markup("<code>{}</code>").format(p) if n % 2 else p for n, p in enumerate(parts)]
+    return Markup().join(code)
 
 
 def inside(*scripts: str) -> dict[str, Markup | str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple, get_args
 from urllib.parse import quote, urlencode
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from mixmerge.files import whole_folder, write_text
 from mixmerge.progress import Progress, silent
@@ -106,7 +106,6 @@ def render(
     """Return the page as HTML, with tables by section and the SVG document of each plot by name."""
     engine = environment()
     engine.filters |= {
-        "names": _with_names,
         "bounds": lambda info: formats.interval(info, info.bounds),
         "anchor": {name: f"model-{n}" for n, name in enumerate(data.results.models, 1)}.get,
         "samples": samples_link,
@@ -142,13 +141,6 @@ def render(
         relative=any(info.relative for info in results.axes.values()),
         **inside("report.css", "theme.js", "report.js"),
     )
-
-
-def _with_names(sentence: str) -> Markup:
-    """Format text between backticks as code."""
-    parts = [escape(part) for part in sentence.split("`")]
-    code = [Markup("<code>{}</code>").format(p) if n % 2 else p for n, p in enumerate(parts)]
-    return Markup().join(code)
 
 
 def facts(results: Results, name: str) -> list[str]:
