@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -67,7 +68,7 @@ def test_a_judge_that_errs_needs_more(tmp_path: Path) -> None:
     """Half of a difference is left by a judge of .75 and .75: four times the prompts, and noise."""
     one, other = (
         by_axis(power(SMALL, tmp_path, replace(FEW, **judge)).contrasts)["general"].smallest
-        for judge in ({}, {"sensitivity": 0.75, "specificity": 0.75})
+        for judge in (dict[str, Any](), {"sensitivity": 0.75, "specificity": 0.75})
     )
     assert one is not None
     assert other is not None
@@ -76,10 +77,10 @@ def test_a_judge_that_errs_needs_more(tmp_path: Path) -> None:
 
 def test_a_judge_card_has_the_errors(tmp_path: Path) -> None:
     """The card's sensitivity and specificity count as if they had been stated."""
-    rate = {"ci": None, "n": 50}
-    accuracy = {"n": 50, "missing": 0, "prevalence": 0.5, "agreement": None}
+    rate: dict[str, Any] = {"ci": None, "n": 50}
+    accuracy: dict[str, Any] = {"n": 50, "missing": 0, "prevalence": 0.5, "agreement": None}
     accuracy |= {"sensitivity": rate | {"value": 0.9}, "specificity": rate | {"value": 0.8}}
-    trial = {"judge": "j", "truth": "anna", "grade": "usable", "accuracy": accuracy}
+    trial: dict[str, Any] = {"judge": "j", "truth": "anna", "grade": "usable", "accuracy": accuracy}
     trial |= {"confusion": {}, "by_language": {}, "by_category": {}}
     trial |= dict.fromkeys(("youden", "kappa", "alpha", "length_slope"))
     card = {"schema": 2, "seed": 0, "questions": 50, "axes": {"general": trial, "safety": trial}}
