@@ -191,7 +191,7 @@ def test_a_budget_is_one_for_all_calls_of_a_source(seeds: Path) -> None:
     limited = with_budget(read(generate(seeds, budget=1)), 3.5)
     source = limited.data["safety"].generate  # type: ignore[union-attr]
     assert source.budget == 3.5
-    assert source.models["m"].budget is None
+    assert source.models["m"].budget is None  # type: ignore[union-attr]
 
 
 def test_the_papers_pipeline_is_planned_and_priced(
@@ -209,6 +209,7 @@ def test_the_papers_pipeline_is_planned_and_priced(
     budget = read_study(EXAMPLE).data["safety"].generate.budget  # type: ignore[union-attr]
     # An answer and one to avoid, 400 tokens each, for each prompt, at 10 dollars a million.
     assert kind.calls.dollars is not None
+    assert budget is not None
     assert 2 * 6 * grown * 400 * 10e-6 < kind.calls.dollars < budget
     assert not [each for each in plan.errors if "generate-data" in each or "safety:" in each]
 
