@@ -100,6 +100,11 @@ class Family:
         return _NORMAL.inv_cdf(1 - SIGNIFICANCE / (2 * self.tests))
 
     @property
+    def distance(self) -> float:
+        """How many standard errors the smallest difference is, if it were normal."""
+        return _distance(POWER, self._critical)
+
+    @property
     def tests(self) -> int:
         """Number of contrasts, over which Holm's method adjusts."""
         return self.pairs * len(self.scales)
@@ -120,7 +125,7 @@ class Family:
 
         # A score near the end of its range does not vary, so the very end is left out.
         found = _solve(power, self.smallest_guess(pair, axis), 0.999 * most, self._critical)
-        distance = _distance(POWER, self._critical)
+        distance = self.distance
         slope = _NORMAL.pdf(_NORMAL.inv_cdf(POWER)) * distance / found
         error = 1.96 * math.sqrt(POWER * (1 - POWER) / self.studies) / slope if slope else 0.0
         beats = self._beats(pair, axis, found) if math.isfinite(found) else 0.0
@@ -170,7 +175,7 @@ class Family:
 
     def smallest_guess(self, pair: int, axis: int) -> float:
         """Return the smallest difference if it were normal and tested by Bonferroni's method."""
-        return _distance(POWER, self._critical) * self.spread(pair, axis)
+        return self.distance * self.spread(pair, axis)
 
     def _beats(self, pair: int, axis: int, difference: float) -> float:
         own = self._test(pair, axis, difference, self.models[pair][axis])

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from mixmerge.errors import SpecError
@@ -13,7 +14,7 @@ from mixmerge.records import Axis
 from mixmerge.stats.drawn import Judged, Resampled
 from mixmerge.stats.power import rounded_up
 from mixmerge.stats.seeds import SeedSpread, clusters_over_seeds, seeds_needed, smallest_over_seeds
-from mixmerge.stats.simulation import Family, Scale
+from mixmerge.stats.simulation import Family, Scale, Smallest
 from mixmerge.study.judge_calls import calls_for
 from mixmerge.study.pilot import Composition, Pair, Pilot, read_pilot
 from mixmerge.study.power_inputs import (
@@ -220,18 +221,28 @@ class _Row:
         resampled = isinstance(self.family.models[self.row][self.column], Resampled)
         return self.judge.youden if resampled else 1.0
 
+    @cached_property
+    def _found(self) -> Smallest:
+        return self.family.smallest(self.row, self.column)
+
     @property
     def _error(self) -> float:
+        """The standard error of the difference where it is found, and not where there is none."""
+        found = self._found.difference
+        if math.isfinite(found):
+            return found / self.family.distance
         return self.family.spread(self.row, self.column)
 
     def power(self) -> ContrastPower:
-        found = self.family.smallest(self.row, self.column)
+        found = self._found
         unit = self._measure.of_difference
         enough = self.family.clusters_not_worse(self.row, self.column)
         over, seed_sd = None, None
         if self.spread:
             over = unit(self._over_seeds(self.spread) / self._left)
-            sd, low, high = (unit(each / self._left) for each in (self.spread.sd, *self.spread.ci))
+            # No difference is larger than the range, however little two seeds say.
+            ends = (min(1.0, each / self._left) for each in (self.spread.sd, *self.spread.ci))
+            sd, low, high = map(unit, ends)
             seed_sd = sd, low, high
         return ContrastPower(
             axis=self.axis,
@@ -301,9 +312,7 @@ class _Row:
             )
             why = f"{self.axis}: with {self.asked.seeds} seeds no number of prompts shows it."
             return count, "" if count else why
-        start = (
-            self._clusters * (self.family.smallest_guess(self.row, self.column) / difference) ** 2
-        )
+        start = self._clusters * (self.family.distance * self._error / difference) ** 2
         each = self._prompts / self._clusters
         if start * each <= _SIMULATED:
             return self.family.clusters_for(self.row, self.column, difference, start), ""
