@@ -36,7 +36,11 @@ def run(
     ] = 3,
     budget: Annotated[
         float | None,
-        typer.Option(min=0, help="Limit in dollars on all priced endpoints of this run."),
+        typer.Option(
+            min=0,
+            help="Limit in dollars: one for all priced judges and models together, and as much for "
+            "each source of generated data.",
+        ),
     ] = None,
     probe: Probe = True,
 ) -> None:
