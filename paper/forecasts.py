@@ -18,6 +18,7 @@ from benchmarks.page import show
 from scipy.stats import spearmanr
 
 from mixmerge.evaluation.behaviour import measure_behaviour
+from mixmerge.evaluation.prompts import spread
 from mixmerge.files import read_rows
 from mixmerge.merging.inspection.inspect import inspect
 from mixmerge.records import Prompt
@@ -89,9 +90,7 @@ def development_prompts(run: SeedRun) -> list[Prompt]:
     chosen = []
     for axis in ("general", "safety"):
         file = run.folders[f"prompts/{axis}@selection"] / "rows.jsonl"
-        rows = [*read_rows(file, Prompt)]
-        half = PROMPTS // 2
-        chosen.append([rows[place * len(rows) // half] for place in range(half)])
+        chosen.append(spread(read_rows(file, Prompt), PROMPTS // 2))
     return [prompt for both in zip_longest(*chosen) for prompt in both if prompt]
 
 

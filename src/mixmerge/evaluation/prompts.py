@@ -42,7 +42,11 @@ def spread_prompts(file: Path, limit: int) -> list[Prompt]:
     Raises:
         DataError: a row is invalid, with its line.
     """
-    prompts = [*_any_rows(PromptSetSpec(files=file), [UNKNOWN])]
+    return spread([*_any_rows(PromptSetSpec(files=file), [UNKNOWN])], limit)
+
+
+def spread(prompts: Sequence[Prompt], limit: int) -> list[Prompt]:
+    """Return at most ``limit`` prompts at equal distances: a file is often sorted."""
     count = min(limit, len(prompts))
     return [prompts[place * len(prompts) // count] for place in range(count)]
 

@@ -6,8 +6,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from mixmerge.evaluation.backends.hugging_face import TransformersBackend
 from mixmerge.evaluation.calls.spending import spent
 from mixmerge.evaluation.generate import generate
@@ -19,7 +17,7 @@ from mixmerge.execution.environment import cpu_threads
 from mixmerge.files import read_rows
 from mixmerge.merging.in_place import merge_into
 from mixmerge.records import Axis, Judge, Prompt, Response, Verdict
-from mixmerge.records.rows import by_prompt, score_of
+from mixmerge.searching.experts import known_scores
 from mixmerge.searching.space import Candidate
 from mixmerge.study.spec import Study
 from mixmerge.study.steps.generate import decoding_of
@@ -147,9 +145,7 @@ class Asker:
 
     def scores(self, axis: Axis, verdicts: Sequence[Verdict]) -> list[float | None]:
         """Return the score of every prompt, in the order of the verdicts; None without one."""
-        worth = self.evaluate.axes[axis].measure.worth
-        found = [score_of(rows, worth) for rows in by_prompt(verdicts).values()]
-        return [None if np.isnan(score) else score for score in found]
+        return [*known_scores(verdicts, self.evaluate.axes[axis].measure).values()]
 
     def dollars(self) -> float:
         """Return what endpoints of this run have cost so far."""

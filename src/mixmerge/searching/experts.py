@@ -1,11 +1,12 @@
 """The models that a search merges, made and asked by the ordinary steps of their study."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mixmerge.evaluation.generate_spec import TransformersSpec
-from mixmerge.evaluation.measures import MeasuredAxis
+from mixmerge.evaluation.measures import Measure, MeasuredAxis
 from mixmerge.evaluation.spec import EvaluateSpec
 from mixmerge.execution.events import Listener
 from mixmerge.execution.plan import plan
@@ -44,13 +45,17 @@ class Experts:
         measure = spec.measure
         if name == BASE and measure.of_base is not None:
             return {answer.prompt: measure.of_base for answer in self.base_answers(axis)}
-        rows = by_prompt(self.verdicts[name][axis])
-        scores = {prompt: score_of(own, measure.worth) for prompt, own in rows.items()}
-        return {prompt: None if score != score else score for prompt, score in scores.items()}  # noqa: PLR0124
+        return known_scores(self.verdicts[name][axis], measure)
 
     def base_answers(self, axis: Axis) -> list[Response]:
         """Return the base model's answers of an axis."""
         return self.answers[BASE][self.study.evaluate.answered(axis)]
+
+
+def known_scores(verdicts: Sequence[Verdict], measure: Measure) -> dict[str, float | None]:
+    """Return the score of every prompt, in the order of the verdicts; None without one."""
+    scores = {prompt: score_of(own, measure.worth) for prompt, own in by_prompt(verdicts).items()}
+    return {prompt: None if math.isnan(score) else score for prompt, score in scores.items()}
 
 
 def part_of(study: Study, evaluate: EvaluateSpec) -> Study:

@@ -127,18 +127,16 @@ class StudyObjective:
     def _rows(self, axis: Axis, looks: int) -> list[Prompt]:
         return [row for look in self.asked[:looks] for row in look[axis]]
 
-    def _values(self, axis: Axis, scores: Sequence[Scores]) -> Floats:
+    def _values(self, axis: Axis, scores: Sequence[Scores], *, signed: bool = True) -> Floats:
+        """Return scores in order, NaN without one; if signed, such that higher is better."""
         every = [score for look in scores for score in look[axis]]
         values = np.array([np.nan if score is None else score for score in every])
-        return values if self.axes[axis].better == "higher" else 1 - values
+        return 1 - values if signed and self.axes[axis].better == "lower" else values
 
     def _mean(
         self, axis: Axis, scores: Sequence[Scores], looks: int, *, signed: bool = True
     ) -> ClusterMean:
-        values = self._values(axis, scores)
-        if not signed and self.axes[axis].better == "lower":
-            values = 1 - values
-        return mean_of(values, self._rows(axis, looks))
+        return mean_of(self._values(axis, scores, signed=signed), self._rows(axis, looks))
 
     def _difference(self, goal: Axis, scores: Sequence[Scores]) -> tuple[float, float]:
         """Return a goal's value by its difference from the models alone, and the variance of it."""

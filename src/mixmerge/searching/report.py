@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from mixmerge.study.search_spec import SearchSpec
 from mixmerge.study.spec import BASE, Study
 from mixmerge.study.steps.results import results_settings
 
+T = TypeVar("T")
 Judged = Mapping[Axis, Sequence[Verdict]]
 
 
@@ -51,9 +53,9 @@ def result_of(study: Study, spec: SearchSpec, ended: Ended, fresh: Fresh) -> Sea
     (front,) = found.fronts.values()
     objective, spent = ended.objective, ended.spent
     names = {trial.number: name_of(trial) for trial in ended.trials}
-    models = {f"front-{n}": own for n, own in enumerate(fresh.verdicts, 1)}
+    models = front_names(fresh.verdicts)
     models |= {name: fresh.experts.verdicts[name] for name in spec.models}
-    members = {f"front-{n}": trial for n, trial in enumerate(ended.members, 1)}
+    members = front_names(ended.members)
     # Members and models alone: any of them may be the one that is quoted.
     looks = len(models) * len(objective.goals)
     shown = [
@@ -91,6 +93,16 @@ def name_of(trial: Trial) -> str:
     return f"{trial.number}-{trial.candidate.key}"
 
 
+def recipe_of(trial: Trial) -> dict[str, Any]:
+    """Return the `merge` section of a study file for a candidate."""
+    return trial.candidate.merge.model_dump(mode="json", exclude_defaults=True)
+
+
+def front_names(members: Sequence[T]) -> dict[str, T]:
+    """Return the members of a front, or what belongs to each, by their names in the results."""
+    return {f"front-{number}": member for number, member in enumerate(members, 1)}
+
+
 def _estimated(study: Study, ended: Ended, fresh: Fresh) -> Results:
     """Estimate the members and the models alone as `mixmerge run` would."""
     part = fresh.experts.study
@@ -102,10 +114,10 @@ def _estimated(study: Study, ended: Ended, fresh: Fresh) -> Results:
         # Not by what they are in the study, where one may be a merge: these are not merged here.
         models[name] = ModelInfo(kind="expert", stage=stage)
         verdicts[name] = fresh.experts.verdicts[name]
-    for number, (trial, own) in enumerate(zip(ended.members, fresh.verdicts, strict=True), 1):
+    for name, trial in front_names(ended.members).items():
         method = trial.candidate.merge.method
-        models[f"front-{number}"] = ModelInfo(kind="merge", stage=stage, method=method)
-        verdicts[f"front-{number}"] = own
+        models[name] = ModelInfo(kind="merge", stage=stage, method=method)
+    verdicts |= front_names(fresh.verdicts)
     settings = results_settings(part).model_copy(update={"lengths": {}, "sweeps": {}})
     return results(settings, BASE, models, verdicts)
 
@@ -134,9 +146,7 @@ def _member(
     return Member(
         name=name,
         candidate=name_of(trial) if trial else "",
-        merge=trial.candidate.merge.model_dump(mode="json", exclude_defaults=True)
-        if trial
-        else None,
+        merge=recipe_of(trial) if trial else None,
         axes=axes,
         p_non_dominated=front.p_non_dominated[name],
         slacks=slacks,
@@ -160,7 +170,7 @@ def _tried(ended: Ended, seed: int) -> list[Tried]:
         found.append(
             Tried(
                 name=name_of(trial),
-                merge=trial.candidate.merge.model_dump(mode="json", exclude_defaults=True),
+                merge=recipe_of(trial),
                 looks=len(trial.evidence),
                 axes={a: Estimated(value=v, standard_error=e) for a, (v, e) in shown.items()},
                 slacks=dict(zip(ended.objective.constraints, slacks, strict=False)),

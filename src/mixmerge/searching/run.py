@@ -27,7 +27,7 @@ from mixmerge.searching.models import StudyObjective, prices
 from mixmerge.searching.objective import Price, Trial
 from mixmerge.searching.page import write_page
 from mixmerge.searching.prompts import Looks, looks, prompts_of
-from mixmerge.searching.report import Ended, Fresh, result_of
+from mixmerge.searching.report import Ended, Fresh, front_names, recipe_of, result_of
 from mixmerge.searching.result import SearchResult
 from mixmerge.searching.space import Space
 from mixmerge.searching.strategies import STRATEGIES, Strategy
@@ -183,7 +183,9 @@ class PreparedSearch:
 
     def _publish(self, result: SearchResult, members: Sequence[Trial]) -> Path:
         write_json(self.root / RESULT, result.model_dump(mode="json"))
-        checkpoints = {name: {"merge": recipe_of(trial)} for name, trial in _named(members).items()}
+        checkpoints = {
+            name: {"merge": recipe_of(trial)} for name, trial in front_names(members).items()
+        }
         content: dict[str, Any] = {"checkpoints": checkpoints}
         if self.prepared.file is not None:
             content = {"extends": str(self.prepared.file.absolute()), **content}
@@ -195,7 +197,7 @@ class PreparedSearch:
         self, members: Sequence[Trial], listener: Listener, workers: int | None
     ) -> dict[str, Path]:
         """Write the members' weights by the ordinary step of a merge; return the folders."""
-        named = _named(members)
+        named = front_names(members)
         part = part_of(self.study, self.study.evaluate)
         merges = {name: Merged(merge=trial.candidate.merge) for name, trial in named.items()}
         study = part.model_copy(update={"checkpoints": {**part.checkpoints, **merges}})
@@ -282,11 +284,6 @@ def search(
     return prepared.run(workers=workers, write=write, listener=listener, progress=progress)
 
 
-def recipe_of(trial: Trial) -> dict[str, Any]:
-    """Return the `merge` section of a study file for a candidate."""
-    return trial.candidate.merge.model_dump(mode="json", exclude_defaults=True)
-
-
 def _ends(spec: SearchSpec, evaluate: EvaluateSpec, price: Price) -> bool:
     """Whether the budget ends a search with these judges."""
     budget = spec.budget
@@ -295,10 +292,6 @@ def _ends(spec: SearchSpec, evaluate: EvaluateSpec, price: Price) -> bool:
     judges = [each for axis in evaluate.judged.values() for each in members(axis.judge)]
     priced = any(getattr(judge, "price", None) is not None for judge in judges)
     return bool(budget.judge_calls and price.judge_calls) or bool(budget.dollars and priced)
-
-
-def _named(members: Sequence[Trial]) -> dict[str, Trial]:
-    return {f"front-{number}": trial for number, trial in enumerate(members, 1)}
 
 
 def _selection(study: Study) -> EvaluateSpec:

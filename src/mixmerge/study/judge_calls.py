@@ -87,6 +87,12 @@ def _answers_per_prompt(measure: Measure) -> int:
     return 2 if measure.asks == "comparison" else 1
 
 
+def _is_of_base(item: Planned, measure: Measure) -> bool:
+    """Return whether a judge step is that of the base model, whose value needs no verdict."""
+    inputs = item.step.inputs
+    return measure.of_base is not None and inputs["answers"] == inputs["base_answers"]
+
+
 def _calls(
     study: Study,
     axis: Axis,
@@ -101,8 +107,7 @@ def _calls(
             calls += trained_rows(item, planned)  # each of them an answer
         if item.step.kind != Judging.kind:
             continue
-        compares_itself = item.step.inputs["answers"] == item.step.inputs["base_answers"]
-        if measure.of_base is not None and compares_itself:
+        if _is_of_base(item, measure):
             continue
         if f"prompts:{axis}" not in item.step.inputs:
             continue  # selection may leave axes out
@@ -147,8 +152,7 @@ def calls_for(
     for item in steps.values():
         own_round = item.step.inputs.get(f"prompts:{axis}") == f"{Prompts.kind}/{axis}"
         if item.step.kind == Judging.kind and own_round:
-            compares_itself = item.step.inputs["answers"] == item.step.inputs["base_answers"]
-            models += not (measure.of_base is not None and compares_itself)
+            models += not _is_of_base(item, measure)
     calls = models * prompts * _answers_per_prompt(measure)
     dollars = [_dollars(study, axis, judge, calls) for judge in asked]
     known = [price for price in dollars if price is not None]

@@ -14,7 +14,7 @@ from mixmerge.files import write_text
 from mixmerge.spec_model import parts
 from mixmerge.synthesis.filters.filter import FilterSpec
 from mixmerge.synthesis.filters.personal_data import NOT_SEEN
-from mixmerge.synthesis.report import GenerationReport, SeedReport
+from mixmerge.synthesis.report import GenerationReport, SeedReport, by_language
 from mixmerge.synthesis.row import ROWS, MadeBy, Row
 from mixmerge.synthesis.spec import GenerateDataSpec
 
@@ -88,8 +88,7 @@ def _size(rows: Sequence[Row]) -> str:
     what = {"prompt": "prompts", "messages": "conversations", "pair": "preference pairs"}
     said = ", ".join(f"{count:,} {what[kind]}" for kind, count in kinds.items())
     if not any(row.category for row in rows):
-        counts = Counter(row.language for row in rows)
-        table = _table(("language", "rows"), sorted(counts.items()))
+        table = _table(("language", "rows"), by_language(rows).items())
     else:
         cells = Counter((row.category or "none", row.language) for row in rows)
         languages = sorted({language for _, language in cells})

@@ -28,9 +28,7 @@ from mixmerge.synthesis.filters import (
     build_filters,
 )
 from mixmerge.synthesis.quotas import fill
-from mixmerge.synthesis.recipes.pairs import Pairs
 from mixmerge.synthesis.recipes.recipe import ModelRecipe, Recipe, StepContext
-from mixmerge.synthesis.recipes.translate import Translate
 from mixmerge.synthesis.report import (
     REPORT,
     GenerationReport,
@@ -122,8 +120,8 @@ def _check(spec: GenerateDataSpec, models: Models, rule_judges: Mapping[str, Jud
             models.name(model)
         if isinstance(step, ModelRecipe):
             assert step.text is not None  # reads the instruction
-        if isinstance(step, Pairs):
-            step.pairs.judge.build(JudgeContext(Path(), rule_judges=rule_judges))
+        if step.judge is not None:
+            step.judge.build(JudgeContext(Path(), rule_judges=rule_judges))
 
 
 def _limited(spec: GenerateDataSpec) -> GenerateDataSpec:
@@ -136,11 +134,7 @@ def _limited(spec: GenerateDataSpec) -> GenerateDataSpec:
         for name, model in spec.models.items()
     }
     steps = [
-        step.model_copy(
-            update={"pairs": step.pairs.model_copy(update={"judge": _with(step.pairs.judge, own)})}
-        )
-        if isinstance(step, Pairs)
-        else step
+        step if step.judge is None else step.with_judge(_with(step.judge, own))
         for step in spec.steps
     ]
     return spec.model_copy(update={"models": models, "steps": tuple(steps)})
@@ -200,8 +194,7 @@ class _Work:
     def _languages(self, seeds: Mapping[str, tuple[list[Row], SeedReport]]) -> list[str]:
         found = {row.language: None for rows, _ in seeds.values() for row in rows}
         for step in self.spec.steps:
-            if isinstance(step, Translate):
-                found |= dict.fromkeys(step.translate)
+            found |= dict.fromkeys(step.languages)
         return list(found)
 
     def _step(self, step: Recipe) -> list[Row]:
@@ -238,7 +231,7 @@ class _Work:
 
     def _usage(self, step: Recipe, journal: Path) -> dict[str, Usage]:
         """Return what the models of a step did, or its judge."""
-        judges = members(step.pairs.judge) if isinstance(step, Pairs) else ()
+        judges = members(step.judge) if step.judge is not None else ()
         prices = {each.model: each.price for each in judges if isinstance(each, EndpointJudgeSpec)}
         if prices and not self.asker.planning:  # the judges of a panel share a journal
             first = next(iter(prices))

@@ -11,7 +11,6 @@ from mixmerge.evaluation.endpoint_spec import EndpointSpec
 from mixmerge.fingerprint import fingerprint
 from mixmerge.hub import local_folder
 from mixmerge.synthesis.model_spec import FolderSpec, ModelSpec
-from mixmerge.synthesis.recipes.pairs import Pairs
 from mixmerge.synthesis.recipes.recipe import ModelRecipe, Recipe
 from mixmerge.synthesis.spec import GenerateDataSpec
 
@@ -58,8 +57,8 @@ def _of_seeds(spec: GenerateDataSpec) -> Iterator[tuple[str, Path]]:
 def _of_step(step: Recipe) -> Iterator[tuple[str, Path]]:
     if isinstance(step, ModelRecipe) and step.instruction is not None:
         yield f"steps:{step.title}:instruction", step.instruction
-    if isinstance(step, Pairs):
-        for role, path in step.pairs.judge.paths().items():
+    if step.judge is not None:
+        for role, path in step.judge.paths().items():
             yield f"steps:{step.title}:judge:{role}", path
 
 
@@ -71,8 +70,8 @@ def _model(model: ModelSpec) -> dict[str, Any]:
 
 def _step(step: Recipe) -> dict[str, Any]:
     settings = step.model_dump(mode="json", exclude_defaults=True)
-    if isinstance(step, Pairs):
-        settings["pairs"]["judge"] = step.pairs.judge.identity()
+    if step.judge is not None:
+        settings[step.key]["judge"] = step.judge.identity()
     if isinstance(step, ModelRecipe):
         settings["prompt"] = fingerprint(step.own_instruction)[:16]
     return settings

@@ -15,7 +15,6 @@ from mixmerge.synthesis.filters import AnyFilter
 from mixmerge.synthesis.model_spec import ModelSpec
 from mixmerge.synthesis.quotas import QuotaSpec
 from mixmerge.synthesis.recipes import AnyRecipe
-from mixmerge.synthesis.recipes.pairs import Pairs
 from mixmerge.synthesis.recipes.recipe import ModelRecipe, Names, Recipe
 from mixmerge.synthesis.row import Kind
 
@@ -115,10 +114,9 @@ class GenerateDataSpec(SpecModel):
             if isinstance(model, EndpointSpec):
                 yield ("models", name), model
         for place, step in enumerate(self.steps):
-            if isinstance(step, Pairs):
-                for judge in members(step.pairs.judge):
-                    if isinstance(judge, EndpointJudgeSpec):
-                        yield ("steps", place, "pairs", "judge"), judge
+            for judge in members(step.judge) if step.judge is not None else ():
+                if isinstance(judge, EndpointJudgeSpec):
+                    yield ("steps", place, step.key, "judge"), judge
 
     def _flow(self) -> Iterator[Problem]:
         """Yield the steps that are given rows which they cannot read."""

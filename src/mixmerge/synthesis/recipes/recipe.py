@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import BeforeValidator, Field
 
 from mixmerge.errors import SpecError
 from mixmerge.evaluation.calls.reply import Reply, shown
-from mixmerge.evaluation.judges import JudgeContext
+from mixmerge.evaluation.judges import JudgeContext, JudgeSpec
 from mixmerge.evaluation.spec import AxisName, DecodingSpec
 from mixmerge.fingerprint import fingerprint
 from mixmerge.progress import Progress, silent
@@ -105,6 +105,22 @@ class Recipe(SpecModel):
     def title(self) -> str:
         """The step's name."""
         return self.name or self.key
+
+    @property
+    def judge(self) -> JudgeSpec | None:
+        """The judge that it asks: ``judge`` in its main setting, if that has one."""
+        judge: JudgeSpec | None = getattr(getattr(self, self.key), "judge", None)
+        return judge
+
+    def with_judge(self, judge: JudgeSpec) -> Self:
+        """Return the same step with another `judge`."""
+        main = getattr(self, self.key).model_copy(update={"judge": judge})
+        return self.model_copy(update={self.key: main})
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """The languages that it writes beside those of the rows that it takes."""
+        return ()
 
     def gives(self, taken: Kind) -> Kind:
         """Return the kind of row that it makes of another."""

@@ -61,6 +61,11 @@ class Translate(ModelRecipe):
     back_translation: BackTranslation | None = None
     """Check each translation by translating it back."""
 
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """The languages of the translations."""
+        return self.translate
+
     def gives(self, taken: Kind) -> Kind:
         """Return that a row stays what it is."""
         return taken
