@@ -18,11 +18,11 @@ from pathlib import Path
 import numpy as np
 from benchmarks.machine import describe
 from paper.claims import MARGIN, decide, sign
-from paper.two_way import pooled
 from scipy.optimize import brentq
 from scipy.special import ndtr
 
 from mixmerge.stats.bootstrap import Codes, Floats
+from mixmerge.stats.crossed import pooled
 from mixmerge.stats.decision import (
     ONE_SIDED,
     Compared,

@@ -2,9 +2,9 @@
 
     python -m benchmarks.few_seeds --docs docs/statistics.md
 
-Intervals over seeds (`paper.two_way`) take the luck of a training as normal. Here a difference of
-two arms has a luck that is normal, that has two outcomes, or that is a rare collapse, of a standard
-deviation of 5 or 15 points; every seed answers the same 200 questions.
+Intervals over seeds (`mixmerge.stats.crossed`) take the luck of a training as normal. Here a
+difference of two arms has a luck that is normal, that has two outcomes, or that is a rare collapse,
+of a standard deviation of 5 or 15 points; every seed answers the same 200 questions.
 """
 
 import argparse
@@ -14,9 +14,9 @@ from pathlib import Path
 
 import numpy as np
 from benchmarks.page import show
-from paper.two_way import pooled
 
 from mixmerge.stats.bootstrap import Floats
+from mixmerge.stats.crossed import pooled
 
 SEEDS = (3, 5, 10, 20)
 QUESTIONS = 200

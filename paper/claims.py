@@ -1,6 +1,6 @@
 """The paper's five claims, each decided by a rule that was fixed before the measurements.
 
-All intervals are 95 %, for new seeds and new questions (`paper.two_way`). A claim "A is
+All intervals are 95 %, for new seeds and new questions (`mixmerge.stats.crossed`). A claim "A is
 better than B" looks at two differences on the same questions, win rate and harm rate:
 
 - **agrees**: A is better on at least one axis (the interval excludes zero) and not worse by

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from mixmerge.records import Axis
 from mixmerge.stats.bootstrap import Floats
+from mixmerge.stats.crossed import pooled
 from mixmerge.stats.estimate import Estimate
-from paper.two_way import pooled
 
 Formula = Mapping[str, float | Floats]
 """Models with their coefficients: ``{"dpo-slerp": 1, "dpo-15": -1}`` is a difference.

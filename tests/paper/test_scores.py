@@ -5,8 +5,9 @@ import math
 import numpy as np
 import pytest
 from paper.scores import AxisTable, Scores
-from paper.two_way import pooled
 from tests.paper.worlds import scores
+
+from mixmerge.stats.crossed import pooled
 
 
 def test_a_difference_is_the_difference_of_the_rates() -> None:

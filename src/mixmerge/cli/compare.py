@@ -56,6 +56,14 @@ def compare(
     ] = None,
     language: _Column = None,
     epoch: _Column = None,
+    seeds: Annotated[
+        bool,
+        typer.Option(
+            "--seeds",
+            help="Logs of one model are trainings with different seeds: intervals and p-values "
+            "hold for new seeds, too.",
+        ),
+    ] = False,
     page: Annotated[
         Path | None,
         typer.Option(help="Write a page with the items on which models differ, side by side."),
@@ -73,7 +81,7 @@ def compare(
     found = run(
         runs, baseline=baseline, only=only or (), metric=metric, better=better, bounds=bounds,
         mismatch=mismatch, item=item, model=model, score=score, task=task, cluster=cluster,
-        language=language, epoch=epoch, page=page, seed=seed,
+        language=language, epoch=epoch, seeds=seeds, page=page, seed=seed,
     )  # fmt: skip
     if json:
         typer.echo(found.model_dump_json(indent=2))

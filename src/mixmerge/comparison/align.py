@@ -33,7 +33,7 @@ class TaskTable:
     """One a model; the baseline's first, if it has the task."""
     items: list[str]
     values: Floats
-    """Means over epochs, shape (items, models); NaN without a score."""
+    """Means over epochs and seeds, shape (items, models); NaN without a score."""
     epochs: list[int]
     """Most answers of each model to one item."""
     cluster: Codes
@@ -43,12 +43,19 @@ class TaskTable:
     better: Better
     bounds: Interval
     notes: list[str] = field(default_factory=list)
+    by_seed: Floats | None = None
+    """Means over epochs, shape (seeds, items, models); a model with one training is the same in
+    all. None if no log says its seeds."""
 
     @property
     def shares(self) -> Floats:
         """The values as shares of the range from the lowest to the highest score."""
+        return self.as_shares(self.values)
+
+    def as_shares(self, values: Floats) -> Floats:
+        """Return scores as shares of the range from the lowest to the highest."""
         low, high = self.bounds
-        shares: Floats = (self.values - low) / (high - low)
+        shares: Floats = (values - low) / (high - low)
         return shares
 
 
@@ -78,6 +85,7 @@ def align(
     rows = [np.fromiter((place[item] for item in log.items), np.intp, len(log.items))
             for log in logs]  # fmt: skip
     columns = [_by_item(log, own, len(items)) for log, own in zip(logs, rows, strict=True)]
+    by_seed = _by_seed(logs, rows, len(items))
     values = np.stack([mean for mean, _ in columns], axis=1)
     for column, log in enumerate(logs[1:], 1):
         odd = [place[item] for item in _odd_items(first, log)] if mismatch != "ignore" else []
@@ -87,6 +95,8 @@ def align(
             notes.append(f"{log.model} on {task}: {len(odd)} items have another question or prompt "
                          f"than those of {first.model} and are left out")  # fmt: skip
             values[odd, column] = np.nan
+            if by_seed is not None:
+                by_seed[:, odd, column] = np.nan
         notes += _not_common(task, first, log, ~np.isnan(values[:, [0, column]]))
     clusters, languages = (_one_each(kind, logs) for kind in ("cluster", "language"))
     if 0 < len(clusters) < len(items):
@@ -103,6 +113,7 @@ def align(
         better=better or _better(logs),
         bounds=_bounds(task, logs, values, bounds, notes),
         notes=notes,
+        by_seed=by_seed,
     )
 
 
@@ -119,6 +130,33 @@ def _by_item(log: Scores, rows: Codes, count: int) -> tuple[Floats, int]:
     times = np.bincount(rows[seen], minlength=count)
     with np.errstate(invalid="ignore"):
         return sums / times, int(times.max(initial=0))
+
+
+def _by_seed(logs: Sequence[Scores], rows: Sequence[Codes], count: int) -> Floats | None:
+    """Return the mean of each item's scores by seed, shape (seeds, items, models).
+
+    Seeds are paired in the order of the logs.
+    """
+    seeds = [list(dict.fromkeys(log.seeds)) for log in logs]
+    if not any(seeds):
+        return None
+    most = max(seeds, key=len)
+    found = np.empty((len(most), count, len(logs)))
+    for column, (log, own, named) in enumerate(zip(logs, rows, seeds, strict=True)):
+        if len(named) not in (1, len(most)):
+            raise DataError(
+                f"{log.task}: as many seeds of every model are required, or one of a model that is "
+                f"not trained anew (seen: {len(named)} of {log.model}, {len(most)} of others)."
+            )
+        scores, seed = log.array, np.array(log.seeds)
+        for place, name in enumerate(named):
+            kept = (seed == name) & ~np.isnan(scores)
+            with np.errstate(invalid="ignore"):
+                found[place, :, column] = np.bincount(own[kept], scores[kept], count) / np.bincount(
+                    own[kept], minlength=count
+                )
+        found[len(named) :, :, column] = found[0, :, column]
+    return found
 
 
 def _check_metric(first: Scores, log: Scores, better: Better | None) -> None:

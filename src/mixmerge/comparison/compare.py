@@ -5,6 +5,7 @@ from pathlib import Path
 
 from mixmerge.comparison.align import Mismatch, TaskTable, align
 from mixmerge.comparison.gather import Logs, gather
+from mixmerge.comparison.over_seeds import OverSeeds, check_seeds
 from mixmerge.comparison.page import write_page
 from mixmerge.comparison.result import Comparisons, Pair
 from mixmerge.comparison.sample import Sample
@@ -33,6 +34,7 @@ def compare(
     cluster: str | None = None,
     language: str | None = None,
     epoch: str | None = None,
+    seeds: bool = False,
     page: Path | None = None,
     seed: int = 0,
 ) -> Comparisons:
@@ -55,6 +57,9 @@ def compare(
             what several items share, such as a text that they ask about.
         language: as ``cluster``.
         epoch: column of a table that tells repeated answers to an item apart.
+        seeds: repeats of a model are trainings with different seeds, and what is said is to hold
+            for new seeds. Logs of one model are such repeats, and so are the values of a table's
+            column ``seed``. The seeds of two models are paired in order.
         page: file for a page with the items on which models differ, side by side.
         seed: for the random signs of tests that are not exact.
 
@@ -74,7 +79,9 @@ def compare(
     }  # fmt: skip
     fields = {field: column for field, column in columns.items() if column is not None}
     asked = Asked(tuple(only), metric, fields)
-    logs, notes = gather(runs, asked)
+    logs, notes = gather(runs, asked, seeds=seeds)
+    if seeds:
+        check_seeds(logs)
     models = list(dict.fromkeys(name for known in logs.values() for name in known))
     first = models[0] if baseline is None else baseline
     if first not in models:
@@ -105,7 +112,10 @@ def compare_tables(
     seed: int = 0,
 ) -> Comparisons:
     """Compare the first model of each table, and of totals without items, with the others."""
-    samples: list[Sample | Totals] = [*map(Sample, tables), *totals]
+    samples: list[Sample | OverSeeds | Totals] = [
+        *(Sample(table) if table.by_seed is None else OverSeeds(table) for table in tables),
+        *totals,
+    ]
     comparisons = sum(len(own.models) - 1 for own in samples)
     pairs = [pair for own in samples for pair in own.pairs(comparisons, seed)]
     models = dict.fromkeys(model for own in samples for model in own.models)
@@ -145,5 +155,7 @@ def _adjusted(pairs: Sequence[Pair], better: dict[str, Better]) -> tuple[Pair, .
         verdict = {1: "better", -1: "worse", 0: "undecided"}[gain]
         needed = None if gain else pair.needed and max(pair.needed, pair.items + 1)
         changes = {"p_adjusted": p, "p_bh": p_bh, "verdict": verdict, "needed": needed}
+        if gain:
+            changes["needed_seeds"] = None
         adjusted.append(pair.model_copy(update=changes))
     return tuple(adjusted)

@@ -11,12 +11,14 @@ Logs = dict[str, dict[str, Scores]]
 """By task and model, both in order of first appearance."""
 
 
-def gather(runs: Sequence[str | Path], asked: Asked) -> tuple[Logs, list[str]]:
+def gather(
+    runs: Sequence[str | Path], asked: Asked, *, seeds: bool = False
+) -> tuple[Logs, list[str]]:
     """Read all runs; return their scores, and notes.
 
     A run is a file, a folder, or ``NAME=PATH``, which names its model. A name given twice is one
     model whose logs are repeats of each other. Of runs with the same model on the same task, each
-    is called by its path.
+    is called by its path; with ``seeds``, they are one model, trained with other seeds.
 
     Raises:
         DataError: see `read_logs`; fewer than two models; a name for a run of several models.
@@ -27,7 +29,7 @@ def gather(runs: Sequence[str | Path], asked: Asked) -> tuple[Logs, list[str]]:
         again = next(path for path in paths if paths.count(path) > 1)
         raise SpecError(f"{again}: is given twice; a log is no repeat of itself.")
     read = [(name, path, read_logs(path, asked)) for name, path in named]
-    twice = _models_in_two(read)
+    twice = set() if seeds else _models_in_two(read)
     logs: Logs = {}
     notes: list[str] = []
     for name, path, found in read:
@@ -39,9 +41,10 @@ def gather(runs: Sequence[str | Path], asked: Asked) -> tuple[Logs, list[str]]:
             if not name and scores.model in twice:
                 scores.model = str(path) if len(models) == 1 else f"{path}: {scores.model}"
             scores.model = name or scores.model
+            _name_seeds(scores, path, seeds)
             known = logs.setdefault(scores.task, {})
             if scores.model in known:
-                _repeat(known[scores.model], scores)
+                _repeat(known[scores.model], scores, seeds)
             known.setdefault(scores.model, scores)
             notes += scores.notes
     if len({model for known in logs.values() for model in known}) < 2:
@@ -50,7 +53,7 @@ def gather(runs: Sequence[str | Path], asked: Asked) -> tuple[Logs, list[str]]:
     _check_tasks(logs, asked)
     if asked.metric is None:
         notes += _other_metrics(logs)
-    return logs, notes
+    return logs, [*dict.fromkeys(notes)]
 
 
 def _other_metrics(logs: Logs) -> Iterator[str]:
@@ -80,11 +83,33 @@ def _models_in_two(read: Sequence[tuple[str, Path, list[Scores]]]) -> set[str]:
     return twice
 
 
-def _repeat(known: Scores, again: Scores) -> None:
-    """Append a log of the same model and task, as further epochs."""
-    known.epochs = known.epochs or ["1"] * len(known.items)
-    run = f"{again.origin}, "
-    known.epochs += [run + each for each in again.epochs or ["1"] * len(again.items)]
+def _name_seeds(scores: Scores, path: Path, seeds: bool) -> None:
+    """Give every row a seed, where they are asked for; else seeds are epochs like any other."""
+    if seeds:
+        scores.seeds = scores.seeds or [str(path)] * len(scores.items)
+        return
+    if len({*scores.seeds}) > 1:
+        epochs = scores.epochs or [""] * len(scores.items)
+        scores.epochs = [", ".join(both) for both in zip(scores.seeds, epochs, strict=True)]
+        scores.notes.append(
+            f"{path.name}: training seeds count as repeated answers, so the intervals are for "
+            "these trained models only; --seeds allows for other seeds"
+        )
+    scores.seeds = []
+
+
+def _repeat(known: Scores, again: Scores, seeds: bool) -> None:
+    """Append a log of the same model and task, as further seeds or epochs."""
+    common = {*known.seeds} & {*again.seeds}
+    if common:
+        raise DataError(f"{known.origin} and {again.origin}: {known.model} has the seed "
+                        f"{min(common)} in both; --seeds compares trainings of different "
+                        "seeds.")  # fmt: skip
+    if not seeds or known.epochs or again.epochs:
+        known.epochs = known.epochs or ["1"] * len(known.items)
+        run = f"{again.origin}, "
+        known.epochs += [run + each for each in again.epochs or ["1"] * len(again.items)]
+    known.seeds += again.seeds
     for column in ("items", "values", "clusters", "languages", "contents", "prompts"):
         own, more = getattr(known, column), getattr(again, column)
         if bool(own) != bool(more):

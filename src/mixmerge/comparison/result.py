@@ -79,10 +79,16 @@ class Pair(Contrast):
     """The smallest difference that this sample would show in 4 of 5 cases; None if no item differs.
     """
     needed: int | None
-    """Items with which the observed difference would be shown in 4 of 5 cases; None if it is shown
-    already, or is zero."""
+    """Items (with these seeds) that would show the observed difference in 4 of 5 cases; None if it
+    is shown already, is zero, or no number would."""
     verdict: Verdict
     """Of ``a``: by `p_adjusted` below 0.05, and the direction that is good."""
+    by_seed: tuple[float, ...] = ()
+    """The difference of each training seed; empty without seeds. With them `ci` and `p` are for new
+    seeds and new items (`mixmerge.stats.crossed`), and so are `detectable` and `needed_seeds`."""
+    needed_seeds: int | None = None
+    """Seeds (with these items) that would show it; None if it is shown already, or 100 would not.
+    """
     by_language: dict[str, OfLanguage] = Field(default_factory=dict)
     """Where there are several."""
 

@@ -20,6 +20,8 @@ def tables(found: Comparisons) -> Iterator[Table]:
         percent = " in %" * (info.unit == "percent")
         title = f"{task}: {info.title}{percent}, {formats.better(info)}"
         title += "; items (clusters)" * clustered
+        seeds = max((len(pair.by_seed) for pair in found.contrasts if pair.axis == task), default=0)
+        title += f"; {seeds} training seeds" * (seeds > 0)
         table = Table(title=Text(title), title_justify="left", box=box.SIMPLE_HEAD,
                       padding=(0, 1, 0, 0), pad_edge=False)  # fmt: skip
         table.add_column("Model", overflow="fold", min_width=6)
@@ -43,6 +45,8 @@ def tables(found: Comparisons) -> Iterator[Table]:
 
 
 def _verdict(pair: Pair) -> str:
+    if pair.needed_seeds:
+        return f"needs {pair.needed_seeds} seeds"
     return f"needs {formats.count(pair.needed)}" if pair.needed else pair.verdict
 
 
@@ -62,10 +66,16 @@ def _p(p: float) -> str:
 def summary(found: Comparisons) -> list[str]:
     """Return a sentence for each of a few comparisons, of many the numbers of verdicts."""
     if len(found.contrasts) <= 4:
-        return [_sentence(found, pair) for pair in found.contrasts]
+        return [_sentence(found, pair) + _by_seed(found, pair) for pair in found.contrasts]
     counts: Counter[str] = Counter(pair.verdict for pair in found.contrasts)
     told = ", ".join(f"{counts[verdict]} {verdict}" for verdict in _STYLES if counts[verdict])
     return [f"{len(found.contrasts)} comparisons with {found.baseline}: {told}."]
+
+
+def _by_seed(found: Comparisons, pair: Pair) -> str:
+    """Show every seed: an interval of few takes their luck as normal and may hide a collapse."""
+    each = (formats.difference(found.tasks[pair.axis], one) for one in pair.by_seed)
+    return f" By seed: {', '.join(each)}." if pair.by_seed else ""
 
 
 def _sentence(found: Comparisons, pair: Pair) -> str:
@@ -75,8 +85,10 @@ def _sentence(found: Comparisons, pair: Pair) -> str:
         return f"{pair.a} is {pair.verdict} than {pair.b} on {pair.axis}: {by}."
     if not pair.difference:
         return f"{pair.axis}: {pair.a} and {pair.b} have the same mean."
-    needed = formats.count(pair.needed or 0)
-    return (
-        f"{pair.axis}: it is open whether {pair.a} or {pair.b} is better ({by}); to show such a "
-        f"difference in 4 of 5 cases takes about {needed} items."
-    )
+    still_open = f"{pair.axis}: it is open whether {pair.a} or {pair.b} is better ({by})"
+    wanted = [f"{pair.needed_seeds} seeds"] * (pair.needed_seeds is not None)
+    wanted += [f"{formats.count(pair.needed or 0)} items"] * (pair.needed is not None)
+    if not wanted:  # even 100 seeds, or ten million items
+        return f"{still_open}."
+    takes = " or ".join(wanted)
+    return f"{still_open}; to show such a difference in 4 of 5 cases takes about {takes}."

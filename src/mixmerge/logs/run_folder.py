@@ -62,6 +62,8 @@ def _verdicts(path: Path) -> Scores:
         scores.values.append(score_of(rows, worth))
         scores.clusters.append(rows[0].cluster)
         scores.languages.append(rows[0].language)
+    if "seed" in results:
+        scores.seeds = [str(results["seed"])] * len(scores.items)
     return scores.check()
 
 

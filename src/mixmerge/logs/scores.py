@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-Field = Literal["item", "model", "score", "task", "cluster", "language", "epoch"]
+Field = Literal["item", "model", "score", "task", "cluster", "language", "epoch", "seed"]
 _SHARED: tuple[Field, ...] = ("cluster", "language")
 
 
@@ -68,6 +68,8 @@ class Scores:
     """NaN without a score."""
     epochs: list[str] = field(default_factory=list)
     """Empty if every item was answered once."""
+    seeds: list[str] = field(default_factory=list)
+    """Training seed of each row's model; empty if unknown."""
     clusters: list[str] = field(default_factory=list)
     """Empty if unknown: then every item is its own."""
     languages: list[str] = field(default_factory=list)
@@ -122,12 +124,13 @@ class Scores:
         what = f"{self.origin}: {self.model} on {self.task}"
         if all(math.isnan(value) for value in self.values):
             raise DataError(f"{what}: no item has a score ({len(self.values)} items read).")
-        keys = list(zip(self.items, self.epochs, strict=True)) if self.epochs else self.items
+        none = [""] * len(self.items)
+        keys = list(zip(self.items, self.seeds or none, self.epochs or none, strict=True))
         if len({*keys}) < len(keys):
             counts = Counter(keys)
-            twice = next(key for key in keys if counts[key] > 1)
-            item, epoch = twice if isinstance(twice, tuple) else (twice, None)
-            rest = f" in epoch {epoch}" if epoch is not None else ""
+            item, seed, epoch = next(key for key in keys if counts[key] > 1)
+            named = (("seed", seed), ("epoch", epoch))
+            rest = "".join(f" in {kind} {name}" for kind, name in named if name)
             raise DataError(
                 f"{what}: the item {item!r} is there twice{rest}. Every item needs an id of its "
                 "own; repeated answers need an epoch."

@@ -24,7 +24,8 @@ _USUAL: dict[Field, tuple[str, ...]] = {
     "task": ("task", "task_name", "benchmark", "axis", "metric"),
     "cluster": ("cluster", "cluster_id", "group", "group_id", "passage_id"),
     "language": ("language", "lang", "locale"),
-    "epoch": ("epoch", "repeat", "trial", "seed"),
+    "epoch": ("epoch", "repeat", "trial"),
+    "seed": ("seed", "training_seed", "train_seed"),
 }
 """Usual names of columns, in order of preference; capitals do not count."""
 _PROMPTS = ("prompt", *PROMPTS, "input")
@@ -56,6 +57,7 @@ def _read(path: Path, asked: Asked) -> list[Scores]:
         scores.values.append(number(row.get(columns["score"]), place, columns["score"]))
         for field, column in (
             ("epoch", scores.epochs),
+            ("seed", scores.seeds),
             ("cluster", scores.clusters),
             ("language", scores.languages),
         ):

@@ -1,11 +1,11 @@
-"""Tests of paper.two_way: pooling over seeds and questions."""
+"""Tests of mixmerge.stats.crossed: pooling over seeds and questions."""
 
 import numpy as np
 import pytest
-from paper.two_way import pooled
 
 from mixmerge.errors import SampleError
 from mixmerge.stats.bootstrap import Floats
+from mixmerge.stats.crossed import pooled
 
 
 def crossed(
