@@ -22,7 +22,7 @@ from scipy.optimize import brentq
 from scipy.special import ndtr
 
 from mixmerge.stats.bootstrap import Codes, Floats
-from mixmerge.stats.crossed import pooled
+from mixmerge.stats.crossed import CrossedMean
 from mixmerge.stats.decision import (
     ONE_SIDED,
     Compared,
@@ -150,7 +150,9 @@ def several_seeds(
         question = rng.normal(0, 0.15, (1, clusters))
         rows = rng.normal(0, 0.45 / LANGUAGES**0.5, (seeds, clusters))
         means = gain + rng.normal(0, luck, (seeds, 1)) + question + rows
-        found.append(pooled(LANGUAGES * means, np.full(means.shape, float(LANGUAGES))))
+        found.append(
+            CrossedMean.of(LANGUAGES * means, np.full(means.shape, float(LANGUAGES))).estimate()
+        )
     win, gain_of_harm = found
     harm = replace(
         gain_of_harm, value=-gain_of_harm.value, low=-gain_of_harm.high, high=-gain_of_harm.low

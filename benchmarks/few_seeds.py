@@ -16,7 +16,7 @@ import numpy as np
 from benchmarks.page import show
 
 from mixmerge.stats.bootstrap import Floats
-from mixmerge.stats.crossed import pooled
+from mixmerge.stats.crossed import CrossedMean
 
 SEEDS = (3, 5, 10, 20)
 QUESTIONS = 200
@@ -46,7 +46,7 @@ def holds(rng: np.random.Generator, kind: str, spread: float, seeds: int) -> boo
     of_questions = rng.normal(0, ANSWERS / 2, QUESTIONS)
     rest = rng.normal(0, ANSWERS, (seeds, QUESTIONS))
     values = spread * LUCK[kind](rng, seeds)[:, None] + of_questions + rest
-    found = pooled(values, np.ones_like(values))
+    found = CrossedMean.of(values, np.ones_like(values)).estimate()
     return bool(found.low <= 0 <= found.high)
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from mixmerge.records import Axis
 from mixmerge.stats.bootstrap import Floats
-from mixmerge.stats.crossed import pooled
+from mixmerge.stats.crossed import CrossedMean
 from mixmerge.stats.estimate import Estimate
 
 Formula = Mapping[str, float | Floats]
@@ -66,7 +66,7 @@ class Scores:
             formula: which combination.
             language: in one language; None: all together.
         """
-        return pooled(*self.axes[axis].by_question(formula, language))
+        return CrossedMean.of(*self.axes[axis].by_question(formula, language)).estimate()
 
     def rate(self, axis: Axis, model: str) -> Estimate:
         """Return one model's rate; its interval ends at 0 and 1."""
@@ -132,7 +132,7 @@ class Scores:
         value = float(values.mean())
         # The mean over all columns is the sum over axes, and every column has the seed's effect.
         effects = effects * effects.shape[1] + (values - value)[:, None]
-        return _shifted(pooled(effects, np.ones_like(effects)), value)
+        return _shifted(CrossedMean.of(effects, np.ones_like(effects)).estimate(), value)
 
 
 def _shifted(estimate: Estimate, by: float) -> Estimate:

@@ -7,7 +7,7 @@ import pytest
 from paper.scores import AxisTable, Scores
 from tests.paper.worlds import scores
 
-from mixmerge.stats.crossed import pooled
+from mixmerge.stats.crossed import CrossedMean
 
 
 def test_a_difference_is_the_difference_of_the_rates() -> None:
@@ -64,7 +64,7 @@ def test_the_relative_change_is_of_the_rates() -> None:
     # The same by hand: (a - r b) / mean(b), pooled.
     table = found.axes["safety"]
     linear = (table.scores["a"] - own / base * table.scores["base"]) / base
-    by_hand = pooled(linear[:, ::2] + linear[:, 1::2], np.full((3, 40), 2.0))
+    by_hand = CrossedMean.of(linear[:, ::2] + linear[:, 1::2], np.full((3, 40), 2.0)).estimate()
     assert change.high - change.low == pytest.approx(by_hand.high - by_hand.low)
     unchanged = found.relative_change("base")
     assert unchanged is not None

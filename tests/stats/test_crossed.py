@@ -5,7 +5,7 @@ import pytest
 
 from mixmerge.errors import SampleError
 from mixmerge.stats.bootstrap import Floats
-from mixmerge.stats.crossed import pooled
+from mixmerge.stats.crossed import CrossedMean
 
 
 def crossed(
@@ -29,7 +29,7 @@ def test_the_interval_covers_new_seeds_and_questions(spread: tuple[float, float,
     covered = 0
     for _ in range(2000):
         scores = crossed(rng, 5, 60, spread)
-        low, high = pooled(scores, np.ones_like(scores)).interval
+        low, high = CrossedMean.of(scores, np.ones_like(scores)).estimate().interval
         covered += low <= 0 <= high
     assert 0.93 <= covered / 2000 <= 0.975
 
@@ -39,7 +39,7 @@ def test_the_variance_is_that_of_the_analysis_of_variance() -> None:
     # Ten questions at -1 and ten at +1; seeds at -1, 0 and 1: no interaction at all.
     questions, seeds = np.repeat([-1.0, 1.0], 10), np.array([-1.0, 0.0, 1.0])
     scores = 5 + seeds[:, None] + questions[None, :]
-    found = pooled(scores, np.ones_like(scores))
+    found = CrossedMean.of(scores, np.ones_like(scores)).estimate()
     mean_square_seeds, mean_square_questions = 20 * 2 / 2, 3 * 20 / 19
     variance = (mean_square_seeds + mean_square_questions) / 60
     freedom = (mean_square_seeds + mean_square_questions) ** 2 / (
@@ -57,7 +57,7 @@ def test_one_seed_is_about_questions_only() -> None:
     from scipy.stats import sem, t
 
     scores = np.random.default_rng(1).normal(0, 1, (1, 40))
-    found = pooled(scores, np.ones_like(scores))
+    found = CrossedMean.of(scores, np.ones_like(scores)).estimate()
     half = t.ppf(0.975, 39) * sem(scores[0])
     assert found.method == "questions"
     assert found.interval == pytest.approx((scores.mean() - half, scores.mean() + half))
@@ -68,7 +68,7 @@ def test_a_question_with_more_verdicts_weighs_more() -> None:
     rng = np.random.default_rng(2)
     sizes = np.tile(np.r_[np.full(15, 6.0), np.full(5, 3.0), 0.0], (4, 1))
     totals = sizes * rng.normal(0.4, 0.1, sizes.shape)
-    found = pooled(totals, sizes)
+    found = CrossedMean.of(totals, sizes).estimate()
     assert found.value == pytest.approx(totals.sum() / sizes.sum())
     assert (found.clusters, found.n) == (20, 4 * 105)
 
@@ -76,10 +76,10 @@ def test_a_question_with_more_verdicts_weighs_more() -> None:
 def test_identical_scores_have_no_spread() -> None:
     """Where nothing varies the interval is the value."""
     scores = np.full((5, 30), 0.5)
-    assert pooled(scores, np.ones_like(scores)).interval == (0.5, 0.5)
+    assert CrossedMean.of(scores, np.ones_like(scores)).estimate().interval == (0.5, 0.5)
 
 
 def test_too_few_questions_are_refused() -> None:
     """Nine questions are not enough, whatever the number of seeds."""
     with pytest.raises(SampleError, match=r"9 independent prompts .* at least 10"):
-        pooled(np.ones((5, 9)), np.ones((5, 9)))
+        CrossedMean.of(np.ones((5, 9)), np.ones((5, 9)))

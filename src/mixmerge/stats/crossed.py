@@ -82,15 +82,6 @@ class CrossedMean:
         return float(2 * stdtr(self.freedom, -abs(self.value) / math.sqrt(self.variance)))
 
 
-def pooled(totals: Floats, sizes: Floats, level: float = LEVEL) -> Estimate:
-    """Return `CrossedMean.of` these with its interval.
-
-    Raises:
-        SampleError: fewer than ten questions have a value.
-    """
-    return CrossedMean.of(totals, sizes).estimate(level)
-
-
 def _one_way(deviations: Floats) -> tuple[float, float]:
     """Return variance and degrees of freedom of a mean over questions."""
     clusters = len(deviations)
