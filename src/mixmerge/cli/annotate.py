@@ -61,7 +61,7 @@ def annotate_plan(
     """Draw answers for people to label, where labels shrink the corrected intervals most.
 
     Writes a page for each person, TASK/pages/NAME/index.html, without any model's name: serve it
-    (`annotate serve`) or send it. The rest of TASK has the key: do not send it.
+    (`annotate serve`) or send it. The rest of TASK says which model wrote which answer: keep it.
     """
     with working("drawing"):
         from mixmerge.annotation.sizes import said

@@ -13,7 +13,7 @@ from typing import Any
 from mixmerge.durable import read_log
 from mixmerge.errors import ResourceError
 from mixmerge.evaluation.backends.chat_endpoint import request_of
-from mixmerge.evaluation.backends.make import Backend, make_backend
+from mixmerge.evaluation.backends.make import make_backend
 from mixmerge.evaluation.calls.endpoint import ChatEndpoint, body_of, call_key
 from mixmerge.evaluation.calls.reply import Reply
 from mixmerge.evaluation.calls.spending import LEDGER, CallSize, Tokens
@@ -24,7 +24,7 @@ from mixmerge.fingerprint import fingerprint, folder_fingerprint, once
 from mixmerge.hub import resolve
 from mixmerge.progress import Progress, named, silent
 from mixmerge.records import Message, Prompt, RowModel
-from mixmerge.synthesis.model_spec import FolderSpec, ModelSpec
+from mixmerge.synthesis.model_spec import FolderSpec, ModelSpec, Seq2seqSpec
 
 CALLS = "calls"
 """The folder of all journals; its ledger counts what they cost together."""
@@ -44,11 +44,14 @@ class Ask:
     """A usable reply of the size to expect; it takes the place of the reply in a plan."""
     schema: Mapping[str, Any] | None = None
     """JSON Schema of the reply, for endpoints that support it."""
+    direction: tuple[str, str] | None = None
+    """The languages to translate from and into, for a `Seq2seqSpec`; its message is the text."""
 
     @cached_property
     def prompt(self) -> Prompt:
         """The question as a prompt; equal questions have the same id."""
-        key = fingerprint([[m.model_dump() for m in self.messages], self.decoding.model_dump()])
+        messages = [m.model_dump() for m in self.messages]
+        key = fingerprint([messages, self.decoding.model_dump(), *(self.direction or ())])
         name = f"{self.row}-{key[:16]}"
         return Prompt(id=name, cluster=name, language="", messages=self.messages)
 
@@ -100,7 +103,8 @@ class Models:
     """Whether a call that failed for good is a reply with an error instead of the end."""
     progress: Progress = silent
     replies: Replies = field(default_factory=Replies)
-    _loaded: tuple[str, Backend] | None = None
+    _loaded: tuple[str, Any] | None = None
+    """The name of a local model, and its `Backend` or `Translator`."""
 
     def ask(self, step: str, asks: Sequence[Ask], complaint: Complaint) -> list[Reply]:
         """Return the replies in the order of the questions; each is asked once.
@@ -119,6 +123,8 @@ class Models:
                 made = self._planned(step, model, spec, own)
             elif isinstance(spec, FolderSpec):
                 made = self._of_folder(step, model, spec, own)
+            elif isinstance(spec, Seq2seqSpec):
+                made = self._of_translator(step, model, spec, own)
             else:
                 made = self._of_endpoint(step, model, spec, own, complaint)
             replies |= zip(places, made, strict=True)
@@ -131,8 +137,8 @@ class Models:
         if isinstance(spec, EndpointSpec):
             return spec.model
         if self.planning:  # the folder may not be there yet
-            return spec.folder
-        folder = resolve(spec.folder)
+            return spec.path
+        folder = resolve(spec.path)
         return f"{folder.resolve().name}-{once(folder_fingerprint, folder)[:8]}"
 
     def close(self) -> None:
@@ -169,23 +175,44 @@ class Models:
         self.replies.add(step, model, zip(asks, made, strict=True))
         return made
 
+    def _kept(self, model: str, make: Callable[[], Any]) -> Any:
+        """Return a local model, of which one is in memory."""
+        if self._loaded is None or self._loaded[0] != model:
+            self.close()
+            self._loaded = model, make()
+        return self._loaded[1]
+
+    def _of_translator(
+        self, step: str, model: str, spec: Seq2seqSpec, asks: Sequence[Ask]
+    ) -> Iterable[Reply]:
+        from mixmerge.synthesis.translator import Text, Translator
+
+        translator = self._kept(model, lambda: Translator(spec))
+        texts = [
+            Text(ask.messages[-1].content, *ask.direction, ask.decoding.max_new_tokens)
+            for ask in asks
+            if ask.direction is not None
+        ]
+        listen = named(self.progress, step)
+        replies: list[Reply] = translator.replies(texts, self._journal(model), listen)
+        self.replies.add(step, model, zip(asks, replies, strict=True))
+        return replies
+
     def _of_folder(
         self, step: str, model: str, spec: FolderSpec, asks: Sequence[Ask]
     ) -> Iterable[Reply]:
-        if self._loaded is None or self._loaded[0] != model:
-            self.close()
-            where = GeneratePlacement(batch_size=spec.batch_size, threads=spec.threads)
-            path = resolve(spec.folder)
-            backend = make_backend(spec.own, path, calls=self.calls, placement=where)
-            self._loaded = model, backend
+        where = GeneratePlacement(batch_size=spec.batch_size, threads=spec.threads)
+        backend = self._kept(
+            model,
+            lambda: make_backend(spec.own, resolve(spec.folder), calls=self.calls, placement=where),
+        )
         answers: dict[str, Reply] = {}
         out, listen = self._journal(model), named(self.progress, step)
         for decoding in {repr(ask.decoding): ask.decoding for ask in asks}.values():
             prompts = {a.prompt.id: a.prompt for a in asks if a.decoding == decoding}
             made = generate(
-                self._loaded[1], [*prompts.values()], decoding, out, keep_journal=True,
-                progress=listen,
-            )  # fmt: skip
+                backend, [*prompts.values()], decoding, out, keep_journal=True, progress=listen
+            )
             out.unlink()  # the journal beside it has all of them
             answers |= {
                 answer.prompt: Reply(

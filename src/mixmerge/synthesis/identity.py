@@ -10,7 +10,7 @@ from typing import Any
 from mixmerge.evaluation.endpoint_spec import EndpointSpec
 from mixmerge.fingerprint import fingerprint
 from mixmerge.hub import local_folder
-from mixmerge.synthesis.model_spec import FolderSpec, ModelSpec
+from mixmerge.synthesis.model_spec import ModelSpec
 from mixmerge.synthesis.recipes.recipe import ModelRecipe, Recipe
 from mixmerge.synthesis.spec import GenerateDataSpec
 
@@ -34,8 +34,8 @@ def identity(spec: GenerateDataSpec) -> tuple[dict[str, Any], dict[str, str]]:
 def _files(spec: GenerateDataSpec) -> Iterator[tuple[str, Path]]:
     yield from _of_seeds(spec)
     for name, model in spec.models.items():
-        if isinstance(model, FolderSpec) and local_folder(model.folder).is_dir():
-            yield f"models:{name}", Path(model.folder)
+        if not isinstance(model, EndpointSpec) and local_folder(model.path).is_dir():
+            yield f"models:{name}", Path(model.path)
     for step in spec.steps:
         yield from _of_step(step)
     parts = [(f"seeds:{name}", seed.filters) for name, seed in spec.seeds.items()]

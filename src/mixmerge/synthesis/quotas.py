@@ -4,8 +4,7 @@ Quotas are whole numbers by largest remainder (`mixmerge.mixing.apportion`), so 
 size exactly. A cell is one value of each field, such as Hindi and violence.
 """
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import product
@@ -136,13 +135,3 @@ def fill(quotas: QuotaSpec, rows: Sequence[Row], seed: int = 0) -> Filled:
         over=[rows[place] for place in sorted(over)],
         outside=[rows[place] for place in sorted(outside)],
     )
-
-
-def needed(quotas: QuotaSpec, rows: Iterable[Row]) -> Mapping[Cell, int]:
-    """Return how many more rows each cell needs; only those that need any.
-
-    Empty: the quotas can be filled, and nothing more has to be generated.
-    """
-    there = Counter(quotas.cell_of(row) for row in rows)
-    missing = {cell: count - there[cell] for cell, count in quotas.cells.items()}
-    return {cell: count for cell, count in missing.items() if count > 0}

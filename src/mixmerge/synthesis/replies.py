@@ -8,6 +8,9 @@ from mixmerge.evaluation.calls.reply import shown
 _FENCED = re.compile(r"\s*```(?:json)?[^\S\n]*\n(.*)\n\s*```\s*", re.DOTALL)
 _MARKED = re.compile(r"[^<]*<reply>(.*)</reply>.*", re.DOTALL)
 
+TOO_LONG = "input too long"
+"""The ``finish_reason`` of a text that a translation model cannot read; the reply says why."""
+
 
 class UnusableError(Exception):
     """A reply or row that cannot be used: one of few reasons, and what was seen."""

@@ -31,7 +31,8 @@ class MadeBy(RowModel):
     model: str
     """The model's name at its endpoint, the content of its folder, or the judge."""
     prompt: str
-    """The version of the recipe's instruction: the beginning of the SHA-256 of its text."""
+    """The version of the recipe's instruction: the beginning of the SHA-256 of its text; empty for
+    a translation model, which has none."""
     parameters: dict[str, Any] = Field(default_factory=dict)
     """What else determined the text: temperature, style, target language, number of the sample."""
     measured: dict[str, float] = Field(default_factory=dict, exclude_if=lambda values: not values)

@@ -10,9 +10,9 @@ from mixmerge.evaluation.judges import members
 from mixmerge.evaluation.judges.endpoint import EndpointJudgeSpec
 from mixmerge.evaluation.spec import AxisName
 from mixmerge.mixing.spec import SourceSpec
-from mixmerge.spec_model import Problem, SpecModel, refusal, unknown_name
+from mixmerge.spec_model import Problem, SpecModel, quoted, refusal, unknown_name
 from mixmerge.synthesis.filters import AnyFilter
-from mixmerge.synthesis.model_spec import ModelSpec
+from mixmerge.synthesis.model_spec import ModelSpec, Seq2seqSpec
 from mixmerge.synthesis.quotas import QuotaSpec
 from mixmerge.synthesis.recipes import AnyRecipe
 from mixmerge.synthesis.recipes.recipe import ModelRecipe, Names, Recipe
@@ -44,7 +44,7 @@ class GenerateDataSpec(SpecModel):
     """The rows to start from, by name."""
     models: dict[AxisName, ModelSpec] = {}
     """The models that steps ask, by name: ``{endpoint: URL, model: NAME, price: …}`` as for a
-    judge, or ``{folder: PATH}``."""
+    judge, ``{folder: PATH}``, or to translate ``{seq2seq: PATH, languages: {hi: hin_Deva}}``."""
     steps: tuple[AnyRecipe, ...] = Field(min_length=1)
     """What is done, in order; each takes the rows of the step before unless ``of`` says other."""
     output: Names = ()
@@ -95,6 +95,25 @@ class GenerateDataSpec(SpecModel):
             if isinstance(step, ModelRecipe) and step.needs_model and len(self.models) != 1:
                 said = f"`model` is required, since there are {len(self.models)} in `models`"
                 yield ("steps", place), said
+            else:
+                yield from self._translation(place, step)
+
+    def _translation(self, place: int, step: Recipe) -> Iterator[Problem]:
+        """Yield the steps that ask translation models for what these cannot do."""
+        only = [*self.models] if isinstance(step, ModelRecipe) and step.needs_model else []
+        for name in (*only, *step.asked_models()):
+            model = self.models.get(name)
+            if not isinstance(model, Seq2seqSpec):
+                continue
+            if not step.translates:
+                said = f"`{name}` is a translation model and follows no instruction: give another"
+                yield ("steps", place, "model"), said
+            # The one that only translates back writes the languages of the rows.
+            absent = [each for each in step.languages if each not in model.languages]
+            if absent and name in (*only, getattr(step, "model", None)):
+                written = quoted(model.languages)
+                said = f"`{name}` writes no {absent[0]} (its `languages`: {written})"
+                yield ("steps", place, step.key), said
 
     def _money(self) -> Iterator[Problem]:
         for place, each in self.endpoints():

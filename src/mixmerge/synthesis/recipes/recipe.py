@@ -20,7 +20,7 @@ from mixmerge.records import Message
 from mixmerge.spec_model import SpecModel
 from mixmerge.synthesis.asking import Ask, Models
 from mixmerge.synthesis.filters import AnyFilter
-from mixmerge.synthesis.replies import UnusableError, listed
+from mixmerge.synthesis.replies import TOO_LONG, UnusableError, listed
 from mixmerge.synthesis.row import DroppedRow, Kind, MadeBy, Row
 
 _PLACEHOLDER = re.compile(r"\{\{(\w+)\}\}")
@@ -93,6 +93,8 @@ class Recipe(SpecModel):
     key: ClassVar[str]
     takes: ClassVar[frozenset[Kind]]
     """The kinds of rows that it reads."""
+    translates: ClassVar[bool] = False
+    """Whether it can ask a translation model, which follows no instruction."""
     name: AxisName | None = None
     """What later steps and the report call it; by default the recipe's name."""
     of: Names = ()
@@ -296,6 +298,8 @@ class ModelRecipe(Recipe):
             raise UnusableError("the call failed", reply.error)
         if reply.refused:
             raise UnusableError("the model refused", shown(reply.text))
+        if reply.finish_reason == TOO_LONG:
+            raise UnusableError("longer than the model reads", reply.text)
         if reply.finish_reason == "length":
             raise UnusableError("cut off at `max_tokens`", shown(reply.text))
         if not reply.text.strip():

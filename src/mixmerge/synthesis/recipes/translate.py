@@ -1,6 +1,7 @@
 """Translate rows with a model, and check that what is no language was kept."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import cache
 from typing import Annotated, Any
 
@@ -10,6 +11,8 @@ from mixmerge.errors import ResourceError
 from mixmerge.evaluation.spec import AxisName
 from mixmerge.records import Message
 from mixmerge.spec_model import SpecModel
+from mixmerge.synthesis.asking import Ask
+from mixmerge.synthesis.model_spec import Seq2seqSpec
 from mixmerge.synthesis.protected import not_kept
 from mixmerge.synthesis.recipes.recipe import (
     AS_MATERIAL,
@@ -43,6 +46,7 @@ class Translate(ModelRecipe):
     """The rows in other languages: prompts, answers and pairs, each text on its own."""
 
     key = "translate"
+    translates = True
     takes = frozenset({"prompt", "messages", "pair"})
     template = (
         "Translate the text below from the language with the ISO 639 code {{source}} into the "
@@ -84,7 +88,12 @@ class Translate(ModelRecipe):
         if self.back_translation is None:
             return made
         by_id = {row.id: row for row in rows}
-        jobs = [self._back(row, by_id, context) for row in made.rows]
+        jobs = []
+        for row in made.rows:
+            try:
+                jobs.append(self._back(row, by_id, context))
+            except UnusableError as why:
+                made.drop(context.step, row, why)
         checked = self.run(jobs, context)
         return Made(checked.rows, [*made.dropped, *checked.dropped], notes=made.notes)
 
@@ -96,15 +105,7 @@ class Translate(ModelRecipe):
 
     def _there(self, row: Row, language: str, context: StepContext) -> Job:
         texts = texts_of(row)
-        asks = tuple(
-            self.ask(
-                context,
-                row,
-                self._filled(text, row.language, language),
-                stand_in=_stand_in(text),
-            )
-            for text in texts
-        )
+        asks = tuple(self._asked(context, row, text, text, language) for text in texts)
         by = self.made_by(context, asks[0], to=language, source=row.id)
 
         def finish(replies: list[list[str]]) -> Iterator[Row]:
@@ -122,13 +123,7 @@ class Translate(ModelRecipe):
         *earlier, by = row.provenance.made_by
         source = sources[by.parameters["source"]]
         asks = tuple(
-            self.ask(
-                context,
-                row,
-                self._filled(text, row.language, source.language),
-                stand_in=_stand_in(original),
-                model=model,
-            )
+            self._asked(context, row, text, original, source.language, model)
             for text, original in zip(texts_of(row), texts_of(source), strict=True)
         )
         back_by = context.asker.name(asks[0].model)
@@ -151,10 +146,40 @@ class Translate(ModelRecipe):
 
         return Job(row, asks, finish)
 
-    def _filled(self, text: str, source: str, language: str) -> str:
-        kept = [name for name in self.names if name in text]
-        names = f" Keep these names as they are written: {', '.join(kept)}." if kept else ""
-        return self.fill(text=text, source=source, language=language, names=names)
+    def _asked(
+        self,
+        context: StepContext,
+        row: Row,
+        text: str,
+        expected: str,
+        language: str,
+        model: str | None = None,
+    ) -> Ask:
+        """Return the question for a text of a row in another language."""
+        name = model or self.model
+        assert name is not None, "the specification names the model of every step"
+        spec = context.asker.specs[name]
+        stand_in = f"<reply>{expected}</reply>"
+        if not isinstance(spec, Seq2seqSpec):
+            kept = [each for each in self.names if each in text]
+            names = f" Keep these names as they are written: {', '.join(kept)}." if kept else ""
+            content = self.fill(text=text, source=row.language, language=language, names=names)
+            return self.ask(context, row, content, stand_in=stand_in, model=model)
+        if row.language not in spec.reads or language not in spec.languages:
+            direction = f"from {row.language} into {language}"
+            raise UnusableError("a language that the model lacks", f"{name} {direction}")
+        asked = self.ask(context, row, text, stand_in=stand_in, model=model, temperature=0.0)
+        return replace(asked, direction=(row.language, language))
+
+    def made_by(self, context: StepContext, ask: Ask, **parameters: Any) -> MadeBy:
+        """Return the entry of a row's provenance; a translation model has no instruction."""
+        by = super().made_by(context, ask, **parameters)
+        spec = context.asker.specs[ask.model]
+        if not isinstance(spec, Seq2seqSpec):
+            return by
+        own = {"beams": spec.beams, "as": spec.languages[parameters["to"]]}
+        own |= {"max_tokens": self.max_tokens, **parameters}
+        return by.model_copy(update={"prompt": "", "parameters": own})
 
     def parse(self, text: str) -> list[str]:
         """Return the translation in a reply."""
@@ -176,10 +201,6 @@ def _with_texts(row: Row, texts: Sequence[str], by: MadeBy, **changes: Any) -> R
         return row.derived(by, messages=messages, **changes)
     pair = {"chosen": texts[-2], "rejected": texts[-1]} if row.kind == "pair" else {}
     return row.derived(by, prompt=messages, **pair, **changes)
-
-
-def _stand_in(text: str) -> str:
-    return f"<reply>{text}</reply>"
 
 
 def chrf(hypothesis: str, reference: str) -> float:
