@@ -105,10 +105,10 @@ class PreparedSearch:
         self, folder: Path, workers: int | None, write: bool, listener: Listener, progress: Progress
     ) -> Found:
         study = self.study
-        experts = make(self.prepared, _selection(study), listener, workers)
+        experts = make(self.prepared, selection_of(study), listener, workers)
         own = folder / self._identity(experts)[:8]
         network = Network(study, experts.models, experts.base)
-        objective = self._objective(experts, network, own)
+        objective = self.objective(experts, network, own)
         with closing(Journal(own / _JOURNAL)) as journal:
             loop = Loop(
                 self.space, objective, self.strategy, journal, seed=study.seed, progress=progress
@@ -141,7 +141,8 @@ class PreparedSearch:
             ]
         )
 
-    def _objective(self, experts: Experts, network: Network, folder: Path) -> StudyObjective:
+    def objective(self, experts: Experts, network: Network, folder: Path) -> StudyObjective:
+        """Return what candidates are asked, with their answers in a folder."""
         evaluate = experts.study.evaluate
         axes = evaluate.judged
         return StudyObjective(
@@ -234,7 +235,7 @@ def prepare_search(
         raise SpecError(Finding(("search", "strategy"), said).said(prepared.file))
     chosen, space = STRATEGIES[spec.strategy], Space(spec)
     chosen.check()
-    part = part_of(prepared.study, _selection(prepared.study))
+    part = part_of(prepared.study, selection_of(prepared.study))
     same = {axis: part.evaluate.answered(axis) for axis in part.evaluate.judged}
     asked = looks(prompts_of(part), spec.screen, prepared.study.seed, same)
     price = prices(part.evaluate, asked)
@@ -294,7 +295,7 @@ def _ends(spec: SearchSpec, evaluate: EvaluateSpec, price: Price) -> bool:
     return bool(budget.judge_calls and price.judge_calls) or bool(budget.dollars and priced)
 
 
-def _selection(study: Study) -> EvaluateSpec:
+def selection_of(study: Study) -> EvaluateSpec:
     if study.selection is None:  # a study with a search is checked when it is read
         raise SpecError("a search needs `selection`: the prompts to choose on.")
     return study.selection.evaluation(study.evaluate)
