@@ -43,6 +43,20 @@ def test_three_axes_span_a_volume() -> None:
     assert merges.ci[0] < merges.hypervolume < merges.ci[1]
 
 
+def test_axes_with_the_same_prompts_are_drawn_together() -> None:
+    """Of two models that change places on both axes at once, only one is on the front of a draw."""
+    verdicts = study()
+    for name, seed in (("mix15", 31), ("slerp", 32)):
+        for on in ("safety", "over_refusal"):
+            verdicts[name][on] = draw(on, ("yes", "no"), (0.3, 0.7), seed)
+    apart, together = (
+        found(verdicts, decide_on=["safety", "over_refusal"], prompts_of=same).fronts["sft"]
+        for same in ({}, {"over_refusal": "safety"})
+    )
+    assert sum(together.p_non_dominated.values()) == pytest.approx(1, abs=0.1)  # ties in few draws
+    assert sum(apart.p_non_dominated.values()) > 1.3
+
+
 def test_every_stage_has_its_own_front() -> None:
     """A model is compared with those of its stage; groups without a model have no volume."""
     infos = INFOS | {"dpo": ModelInfo(kind="merge", stage="dpo")}

@@ -29,8 +29,8 @@ Axes = Sequence[tuple[AxisInfo, AxisScores]]
 def front(kinds: Mapping[str, Kind], axes: Axes) -> Front:
     """Estimate who is on the front of some models, and how far the front reaches.
 
-    Each axis has prompts of its own and is resampled independently; within an axis all models
-    share their draws.
+    All models share their draws, and so do axes with the same prompts; other axes are resampled
+    independently.
 
     Args:
         kinds: what each model is, without the base model.

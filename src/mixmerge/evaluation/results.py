@@ -74,10 +74,7 @@ def results(
     spec = spec.model_copy(update={"sweeps": sweeps, "lengths": lengths})
     beside = [*sweeps.values(), *map(dict.values, lengths.values())]
     judged = list(dict.fromkeys([*models, *(name for names in beside for name in names)]))
-    scores = {
-        axis: _axis_scores(spec, axis, base, judged, verdicts, pairs, (answers or {}).get(axis))
-        for axis in spec.axes
-    }
+    scores = _scores(spec, base, judged, verdicts, pairs, answers or {})
     tested = [
         _contrast(spec, scores[axis], axis, pair)
         for pair in pairs
@@ -165,29 +162,35 @@ def _check(
             raise SpecError(f"baseline of {stage}: {name!r} is the base model; name a checkpoint.")
 
 
-def _axis_scores(
+def _scores(
     spec: ResultsSpec,
-    axis: Axis,
     base: str,
     models: Iterable[str],
     verdicts: Verdicts,
     pairs: Sequence[Pair],
-    answers: Mapping[str, Iterable[Response]] | None,
-) -> AxisScores:
-    measure = spec.axes[axis].measure
-    fixed = measure.of_base
-    judged = [name for name in models if fixed is None or name != base]
-    table = score_table(axis, {n: verdicts[n][axis] for n in judged}, measure.worth)
-    if fixed is not None:
-        # Every comparison of the base model with itself is a tie by definition.
-        table.scores[base] = np.full(len(table.cluster), fixed)
+    answers: Mapping[Axis, Mapping[str, Sequence[Response]]],
+) -> dict[Axis, AxisScores]:
     compared = [(a, b) for a, b, _ in pairs]
-    lengths = {
-        model: {answer.prompt: len(answer.text) for answer in rows}
-        for model, rows in (answers or {}).items()
-    }
-    seed = [spec.seed, list(spec.axes).index(axis)]
-    return AxisScores(table, measure, base, compared, draws=spec.draws, seed=seed, lengths=lengths)
+    places = {axis: place for place, axis in enumerate(spec.axes)}
+    found = {}
+    for axis, own in spec.axes.items():
+        fixed = own.measure.of_base
+        judged = [name for name in models if fixed is None or name != base]
+        table = score_table(axis, {n: verdicts[n][axis] for n in judged}, own.measure.worth)
+        if fixed is not None:
+            # Every comparison of the base model with itself is a tie by definition.
+            table.scores[base] = np.full(len(table.cluster), fixed)
+        lengths = {
+            model: {answer.prompt: len(answer.text) for answer in rows}
+            for model, rows in answers.get(axis, {}).items()
+        }
+        # Axes with the same prompts share their draws: a model that is lucky with the prompts on
+        # one of them may be so on the other.
+        seed = [spec.seed, places[spec.prompts_of.get(axis, axis)]]
+        found[axis] = AxisScores(
+            table, own.measure, base, compared, draws=spec.draws, seed=seed, lengths=lengths
+        )
+    return found
 
 
 def _fronts(

@@ -110,6 +110,8 @@ class ResultsSpec(SpecModel):
     """The axes whose contrasts are tested and decide; by default all."""
     baselines: dict[Stage, str] = {}
     """The model that merges are tested against, by stage."""
+    prompts_of: dict[Axis, Axis] = Field(default={}, exclude_if=lambda axes: not axes)
+    """The axis that an axis has its prompts and answers from, where that is another one."""
     match_on: Axis | None = None
     """Sweeps are compared with the baseline at the baseline's value of this axis."""
     sweeps: dict[str, list[str]] = {}

@@ -296,6 +296,11 @@ def _ends(spec: SearchSpec, evaluate: EvaluateSpec, price: Price) -> bool:
 
 
 def selection_of(study: Study) -> EvaluateSpec:
+    """Return how the candidates of a study are evaluated.
+
+    Raises:
+        SpecError: the study has no prompts to choose on.
+    """
     if study.selection is None:  # a study with a search is checked when it is read
         raise SpecError("a search needs `selection`: the prompts to choose on.")
     return study.selection.evaluation(study.evaluate)

@@ -5,8 +5,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import Field
-
 from mixmerge.evaluation.measures import MeasuredAxis
 from mixmerge.evaluation.spec import ResultsSpec
 from mixmerge.execution.step import Needs, Step, Task
@@ -42,8 +40,6 @@ class ResultsSettings(ResultsSpec):
     """The axes, models and statistics of the results."""
 
     models: dict[str, ReportedModel]
-    answers: dict[Axis, Axis] = Field(default={}, exclude_if=lambda answers: not answers)
-    """The axis that an axis has its answers from, where that is another one."""
 
 
 class ResultsFacts(RowModel):
@@ -69,7 +65,7 @@ class StudyResults(StepKind[ResultsSettings, ResultsFacts], kind="results"):
         inputs |= {f"trained:{each}": costing_step(study, each) for each in every}
         inputs |= {f"chosen:{name}": f"{Select.kind}/{name}" for name in chosen_lengths(study)}
         settings = results_settings(study).model_dump(mode="json")
-        yield Step(self.kind, "study", settings, inputs, needs=Needs(seconds=10), version=9)
+        yield Step(self.kind, "study", settings, inputs, needs=Needs(seconds=10), version=10)
 
     def run(self, task: Task, settings: ResultsSettings, progress: Progress) -> ResultsFacts:
         """Compute and write ``results.json``."""
@@ -121,7 +117,7 @@ def results_settings(study: Study) -> ResultsSettings:
     """Return the settings of the step ``results/study``."""
     return ResultsSettings(
         study=study.study,
-        answers={
+        prompts_of={
             axis: first
             for axis in study.evaluate.judged
             if (first := study.evaluate.answered(axis)) != axis
@@ -193,7 +189,7 @@ def compute_results(
         answers={
             axis: {
                 name: read_rows(
-                    answers[name] / f"{settings.answers.get(axis, axis)}.jsonl", Response
+                    answers[name] / f"{settings.prompts_of.get(axis, axis)}.jsonl", Response
                 )
                 for name in models
             }
