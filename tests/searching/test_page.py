@@ -57,6 +57,12 @@ def result() -> SearchResult:
             "volume": {"hypervolume": 0.42, "ci": (0.35, 0.49)},
             "volume_alone": {"hypervolume": 0.4, "ci": None, "absent": "too close"},
             "candidates": candidates,
+            "slices": [
+                {"axis": axis, "method": "ties", "through": "3-abc", "parameter": parameter,
+                 "at": [0, 0.5, 1], "mean": [0.2, 0.4, 0.3], "low": [0.1, 0.3, 0.2],
+                 "high": [0.3, 0.5, 0.6]}
+                for axis in ("good", "harm") for parameter in ("weight of a", "density", "lambda")
+            ],
         }
     )  # fmt: skip
 
@@ -96,7 +102,7 @@ def test_the_page_is_one_file_that_is_the_same_every_time(
     assert text == (tmp_path / "two.html").read_text()
     assert "&lt;b&gt;mine" in text
     assert "<b>mine" not in text
-    assert text.count("<svg") == 2
+    assert text.count("<svg") == 4
     for shown in ("front-1", "Budget against hypervolume", "lambda 1.5", "0.420"):
         assert shown in text
     assert "http" not in text.replace("http-equiv", "").replace("http://www.w3.org", "")

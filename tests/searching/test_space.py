@@ -78,6 +78,38 @@ def test_weights_that_add_up_to_zero_are_no_candidate() -> None:
     assert bent.candidate(bent.point("linear", [1.0, 1.0, 0.5, 1.0])) is not None
 
 
+def test_lines_change_one_number_and_pass_through_the_candidate() -> None:
+    """On a simplex the other weights keep their proportions; parameters keep to their method."""
+    made = space(
+        models=["a", "b", "c"], methods=["linear", "ties"], parameters={"density": [0.2, 1]}
+    )
+    candidate = made.candidate(made.point("ties", [0.4, 0.5, 0.25]))
+    assert candidate is not None
+    lines = {line.parameter: line for line in made.lines(candidate, 11)}
+    assert list(lines) == ["weight of a", "weight of b", "weight of c", "density"]
+    for line in lines.values():
+        assert {len(features) for features in line.features} == {len(candidate.features)}
+    weights_of = np.array([features[:3] for features in lines["weight of b"].features])
+    assert weights_of.sum(axis=1) == pytest.approx(1)
+    assert weights_of[:, 1] == pytest.approx(np.linspace(0, 1, 11))
+    ratio = candidate.features[0] / candidate.features[2]
+    assert weights_of[:-1, 0] / weights_of[:-1, 2] == pytest.approx(ratio)
+    assert lines["density"].values[0] == 0.2
+    assert lines["density"].features[0][:3] == candidate.features[:3]
+    linear = made.candidate(made.point("linear", [0.4, 0.5, 0.25]))
+    assert linear is not None
+    assert "density" not in {line.parameter for line in made.lines(linear, 3)}
+    two = space(weights=[0, 2], gradient=2)
+    free = two.candidate(two.point("linear", [0.5, 0.25, 0.5, 0.75]))
+    assert free is not None
+    line = next(two.lines(free, 3))
+    assert list(line.values) == [0, 1, 2]
+    # Both depths of `a` get the value, and those of `b` stay.
+    assert [features[:4] for features in line.features] == [
+        (x, x, *free.features[2:4]) for x in (0, 0.5, 1)
+    ]
+
+
 def test_candidates_are_distinct() -> None:
     """Points that round to one recipe are one candidate, and known ones do not come again."""
     made = space()

@@ -1,7 +1,8 @@
 """Figures of a search: the front with its intervals, and how its volume grew."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
@@ -10,7 +11,7 @@ from mixmerge.records import Axis
 from mixmerge.reporting import figures, formats
 from mixmerge.reporting.figures import COLOURS, DASHES, MARKERS, MUTED, Plot
 from mixmerge.reporting.named_points import Point, place_names
-from mixmerge.searching.result import Member, SearchResult
+from mixmerge.searching.result import Member, SearchResult, Slice
 
 _FRONT, _ALONE = "merge", "expert"
 """Marks of the report, so that a search looks like one."""
@@ -21,6 +22,11 @@ def plots(result: SearchResult) -> Iterator[Plot]:
     for pair in itertools.combinations(result.goals, 2):
         yield front(result, pair)
     yield growth(result)
+    for axis in result.goals:
+        for method in result.methods:
+            slices = [own for own in result.slices if (own.axis, own.method) == (axis, method)]
+            if slices:
+                yield response(result, slices)
 
 
 def front(result: SearchResult, pair: tuple[Axis, Axis]) -> Plot:
@@ -90,6 +96,66 @@ def _draw(
         )
     figures.mark(panel, x.value, y.value, mark, size=8, zorder=4)
     return [across, up]
+
+
+def response(result: SearchResult, slices: Sequence[Slice]) -> Plot:
+    """Plot an axis along every number of the merges by one method, each with its band.
+
+    Small dots are the candidates by that method, with their 95 % intervals; their other numbers
+    differ, so they need not lie on the curve.
+    """
+    axis, method, through = slices[0].axis, slices[0].method, slices[0].through
+    info = result.axes[axis]
+    columns = min(len(slices), 2)
+    rows = -(-len(slices) // columns)
+    figure, whole = figures.new_figure(0.6 + 2.0 * rows)
+    whole.remove()
+    panels = figure.subplots(rows, columns, sharey=True, squeeze=False).ravel()
+    tried = [each for each in result.candidates if each.merge["method"] == method]
+    for panel, own in zip(panels, slices, strict=False):
+        panel.fill_between(own.at, own.low, own.high, color=COLOURS[_FRONT], alpha=0.2, linewidth=0)
+        panel.plot(own.at, own.mean, color=COLOURS[_FRONT], linewidth=1.6)
+        for each in tried:
+            place = _place(each.merge, own.parameter)
+            if place is not None and axis in each.axes:
+                value, reach = each.axes[axis].value, 1.96 * each.axes[axis].standard_error
+                panel.errorbar(
+                    [place], [value], yerr=[reach], fmt=".", color=MUTED, alpha=0.5, markersize=4,
+                    linewidth=0.8,
+                )  # fmt: skip
+        panel.set_xlabel(own.parameter)
+        figures.write_ticks(panel.yaxis, info)
+    for panel in panels[len(slices) :]:
+        panel.remove()
+    low, high = panels[0].get_ylim()
+    panels[0].set_ylim(*figures.turned(info, (low, high)))
+    figure.supylabel(
+        f"{axis}: {info.title}{' (reversed)' * (info.better == 'lower')} → better", fontsize=9
+    )
+    told = "; ".join(
+        f"{own.parameter} {own.at[0]:g} to {own.at[-1]:g}: {formats.value(info, own.mean[0])} to "
+        f"{formats.value(info, own.mean[-1])}"
+        for own in slices
+    )
+    return Plot(
+        f"response-{axis}-{method}",
+        "planes",
+        f"{axis} of merges by {method}, through {through}",
+        f"{axis} as one number of the merge {through} changes, on the prompts of the search: "
+        f"{told}.",
+        figure,
+    )
+
+
+def _place(merge: Mapping[str, Any], parameter: str) -> float | None:
+    """Return a candidate's value of a slice's parameter; None if it has several."""
+    weighted = parameter.removeprefix("weight of ")
+    if weighted != parameter:
+        value = merge["models"][weighted].get("weight")
+    else:
+        first = next(iter(merge["models"].values()))
+        value = merge.get("parameters", {}).get(parameter, first.get(parameter))
+    return value if isinstance(value, float) else None
 
 
 def growth(result: SearchResult) -> Plot:

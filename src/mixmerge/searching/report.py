@@ -15,8 +15,9 @@ from mixmerge.searching.loop import Spent, volumes
 from mixmerge.searching.models import StudyObjective, mean_of, variance_of
 from mixmerge.searching.objective import Trial, constant_goals, kept_trials, measured_trials
 from mixmerge.searching.result import Estimated, Member, OnAxis, SearchResult, Tried, Used
+from mixmerge.searching.slices import slices_of
+from mixmerge.searching.space import Space
 from mixmerge.stats.intervals import ClusterMean
-from mixmerge.study.search_spec import SearchSpec
 from mixmerge.study.spec import BASE, Study
 from mixmerge.study.steps.results import results_settings
 
@@ -47,8 +48,9 @@ class Fresh:
     """Answers of the members."""
 
 
-def result_of(study: Study, spec: SearchSpec, ended: Ended, fresh: Fresh) -> SearchResult:
+def result_of(study: Study, space: Space, ended: Ended, fresh: Fresh) -> SearchResult:
     """Return the outcome of a search."""
+    spec = space.spec
     found = _estimated(study, ended, fresh)
     (front,) = found.fronts.values()
     objective, spent = ended.objective, ended.spent
@@ -85,6 +87,7 @@ def result_of(study: Study, spec: SearchSpec, ended: Ended, fresh: Fresh) -> Sea
         volume=front.volumes.get("merges"),
         volume_alone=front.volumes.get("trained"),
         candidates=_tried(ended, study.seed),
+        slices=slices_of(space, objective, ended.trials, names),
     )
 
 

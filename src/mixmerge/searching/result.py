@@ -34,6 +34,24 @@ class Tried(RowModel):
     """Of all candidates up to this one, above the search's reference."""
 
 
+class Slice(RowModel):
+    """An axis as one number of a merge changes, on the prompts of ``selection``.
+
+    The mean and a 95 % band at each value, of a Gaussian process over all candidates.
+    """
+
+    axis: Axis
+    method: str
+    through: str
+    """The candidate whose other numbers are kept."""
+    parameter: str
+    """``weight of NAME``, or a parameter of the method."""
+    at: list[float]
+    mean: list[float]
+    low: list[float]
+    high: list[float]
+
+
 class OnAxis(RowModel):
     """A value on the prompts of ``evaluate``, which chose nothing."""
 
@@ -94,3 +112,5 @@ class SearchResult(RowModel):
     volume_alone: Volume | None
     """The same of the models alone."""
     candidates: list[Tried]
+    slices: list[Slice] = []  # noqa: RUF012 - pydantic copies it
+    """Empty if BoTorch, which computes them, is not installed."""

@@ -118,7 +118,7 @@ class PreparedSearch:
             reported = make(self.prepared, study.evaluate, listener, workers)
             fresh = self._ask_again(chosen, reported, network, journal, own, progress)
         ended = Ended(trials, chosen, loop.spent, loop.notes, objective)
-        result = result_of(study, self.spec, ended, fresh)
+        result = result_of(study, self.space, ended, fresh)
         front = self._publish(result, chosen)
         written = self._write_models(chosen, listener, workers) if write else {}
         write_page(result, self.root / PAGE)

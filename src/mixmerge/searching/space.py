@@ -46,6 +46,17 @@ class Candidate:
         return fingerprint(self.merge.model_dump(mode="json"))[:8]
 
 
+@dataclass(frozen=True)
+class Line:
+    """Merges that differ in one number only."""
+
+    parameter: str
+    """``weight of NAME``, or a parameter of the method."""
+    values: tuple[float, ...]
+    features: tuple[tuple[float, ...], ...]
+    """Of the merge at each value; see `Candidate.features`."""
+
+
 class Space:
     """All merges of a `SearchSpec`."""
 
@@ -115,6 +126,46 @@ class Space:
             if candidate is not None and candidate.key not in seen:
                 seen.add(candidate.key)
                 yield candidate
+
+    def lines(self, candidate: Candidate, count: int) -> Iterator[Line]:
+        """Yield the lines through a candidate along each weight and each parameter in a range.
+
+        A weight has one value at all depths of a line. On a simplex the other weights keep their
+        proportions.
+        """
+        used = self.used(candidate.point.method)
+        shares = [step / (count - 1) for step in range(count)]
+        names = self.spec.models[:1] if self._is_line else self.spec.models
+        low, high = (0.0, 1.0) if self.spec.weights == "simplex" else self.spec.weights
+        for place, name in enumerate(names if any(used[: self._weights]) else ()):
+            yield Line(
+                f"weight of {name}",
+                tuple(_between((low, high), share) for share in shares),
+                tuple(self._with_weight(candidate.features, place, share) for share in shares),
+            )
+        first = len(names) * self.spec.gradient
+        for place, (name, ends) in enumerate(self._ranges.items()):
+            if used[self._weights + place]:
+                before, after = candidate.features[: first + place], first + place + 1
+                yield Line(
+                    name,
+                    tuple(_between(ends, share) for share in shares),
+                    tuple((*before, share, *candidate.features[after:]) for share in shares),
+                )
+
+    def _with_weight(
+        self, features: tuple[float, ...], model: int, share: float
+    ) -> tuple[float, ...]:
+        depths, changed = self.spec.gradient, list(features)
+        if self.spec.weights == "simplex" and not self._is_line:
+            others = [m for m in range(len(self.spec.models)) if m != model]
+            for depth in range(depths):
+                rest = sum(features[m * depths + depth] for m in others)
+                for m in others:
+                    own = features[m * depths + depth] / rest if rest > 0 else 1 / len(others)
+                    changed[m * depths + depth] = own * (1 - share)
+        changed[model * depths : (model + 1) * depths] = [share] * depths
+        return tuple(changed)
 
     def _weights_at(self, cube: Sequence[float]) -> dict[str, Weights]:
         steps = [cube[n : n + self._per_value] for n in range(0, self._weights, self._per_value)]

@@ -13,19 +13,17 @@ are categories, and the same numbers come out on every run.
 import warnings
 from collections.abc import Sequence
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from mixmerge.errors import ResourceError
 from mixmerge.execution.environment import cpu_threads
 from mixmerge.searching.objective import measured_trials
+from mixmerge.searching.processes import fitted
 from mixmerge.searching.space import Candidate, Point, Space
 from mixmerge.searching.strategies.strategy import History
 from mixmerge.stats.pareto import non_dominated
-
-if TYPE_CHECKING:
-    import torch
 
 _SOBOL = 7
 """Logarithm of the points spread over the space for every batch, to the base 2."""
@@ -145,7 +143,7 @@ def _acquisition(history: History) -> Any:
         for c in range(len(told[0][1].slacks))
     ]
     common: dict[str, Any] = {
-        "model": _processes(known, columns),
+        "model": fitted(known, columns),
         "X_baseline": known,
         "sampler": SobolQMCNormalSampler(torch.Size([_SAMPLES]), seed=history.seed),
         # BoTorch's constraints are kept below zero.
@@ -162,30 +160,6 @@ def _acquisition(history: History) -> Any:
         objective=IdentityMCMultiOutputObjective(outcomes=list(range(len(goals)))),
         **common,
     )
-
-
-def _processes(
-    inputs: "torch.Tensor", columns: Sequence[tuple[Sequence[float], Sequence[float]]]
-) -> Any:
-    """Fit a Gaussian process with known noise to each column of values and variances."""
-    import torch
-    from botorch.fit import fit_gpytorch_mll
-    from botorch.models import ModelListGP, SingleTaskGP
-    from botorch.models.transforms.outcome import Standardize
-    from gpytorch.mlls import SumMarginalLogLikelihood
-
-    models = [
-        SingleTaskGP(
-            inputs,
-            torch.tensor(values, dtype=torch.float64)[:, None],
-            train_Yvar=torch.tensor(variances, dtype=torch.float64)[:, None],
-            outcome_transform=Standardize(m=1),
-        )
-        for values, variances in columns
-    ]
-    model = ModelListGP(*models)
-    fit_gpytorch_mll(SumMarginalLogLikelihood(model.likelihood, model))
-    return model
 
 
 STRATEGY = Bayes()
