@@ -64,6 +64,18 @@ def compare(
             "hold for new seeds, too.",
         ),
     ] = False,
+    of: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Items planned in all, of which some are there: results allow for every look at "
+            "them, so you may stop when it is decided.",
+        ),
+    ] = None,
+    looked: Annotated[
+        list[int] | None,
+        typer.Option(min=1, help="Items at an earlier look; again for each."),
+    ] = None,
     page: Annotated[
         Path | None,
         typer.Option(help="Write a page with the items on which models differ, side by side."),
@@ -81,7 +93,8 @@ def compare(
     found = run(
         runs, baseline=baseline, only=only or (), metric=metric, better=better, bounds=bounds,
         mismatch=mismatch, item=item, model=model, score=score, task=task, cluster=cluster,
-        language=language, epoch=epoch, seeds=seeds, page=page, seed=seed,
+        language=language, epoch=epoch, seeds=seeds, of=of, looked=looked or (),
+        page=page, seed=seed,
     )  # fmt: skip
     if json:
         typer.echo(found.model_dump_json(indent=2))

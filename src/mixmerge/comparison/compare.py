@@ -5,6 +5,7 @@ from pathlib import Path
 
 from mixmerge.comparison.align import Mismatch, TaskTable, align
 from mixmerge.comparison.gather import Logs, gather
+from mixmerge.comparison.looks import SAID, Looks, looks
 from mixmerge.comparison.over_seeds import OverSeeds, check_seeds
 from mixmerge.comparison.page import write_page
 from mixmerge.comparison.result import Comparisons, Pair
@@ -35,6 +36,8 @@ def compare(
     language: str | None = None,
     epoch: str | None = None,
     seeds: bool = False,
+    of: int | None = None,
+    looked: Sequence[int] = (),
     page: Path | None = None,
     seed: int = 0,
 ) -> Comparisons:
@@ -60,6 +63,9 @@ def compare(
         seeds: repeats of a model are trainings with different seeds, and what is said is to hold
             for new seeds. Logs of one model are such repeats, and so are the values of a table's
             column ``seed``. The seeds of two models are paired in order.
+        of: items that are planned in all. The comparison is then a look at those that are there,
+            and its p-values and intervals allow for the looks before and to come.
+        looked: items at each earlier look.
         page: file for a page with the items on which models differ, side by side.
         seed: for the random signs of tests that are not exact.
 
@@ -77,6 +83,7 @@ def compare(
         "item": item, "model": model, "score": score, "task": task, "cluster": cluster,
         "language": language, "epoch": epoch,
     }  # fmt: skip
+    plan = looks(of, looked, seeds)
     fields = {field: column for field, column in columns.items() if column is not None}
     asked = Asked(tuple(only), metric, fields)
     logs, notes = gather(runs, asked, seeds=seeds)
@@ -96,7 +103,7 @@ def compare(
             totals.append(Totals(mine))
         else:
             tables.append(align(name, mine, mismatch=mismatch, better=better, bounds=bounds))
-    found = compare_tables(tables, first, notes, totals=totals, seed=seed)
+    found = compare_tables(tables, first, notes, totals=totals, plan=plan, seed=seed)
     if page is not None:
         left_out = write_page(tables, found, page, asked)
         found = found.model_copy(update={"notes": (*found.notes, *left_out)})
@@ -109,6 +116,7 @@ def compare_tables(
     notes: Sequence[str] = (),
     *,
     totals: Sequence[Totals] = (),
+    plan: Looks | None = None,
     seed: int = 0,
 ) -> Comparisons:
     """Compare the first model of each table, and of totals without items, with the others."""
@@ -118,6 +126,7 @@ def compare_tables(
     ]
     comparisons = sum(len(own.models) - 1 for own in samples)
     pairs = [pair for own in samples for pair in own.pairs(comparisons, seed)]
+    pairs = [plan.at(pair) for pair in pairs] if plan else pairs
     models = dict.fromkeys(model for own in samples for model in own.models)
     return Comparisons(
         baseline=baseline,
@@ -127,7 +136,7 @@ def compare_tables(
             for model in models
         },
         contrasts=_adjusted(pairs, {own.task: own.info.better for own in samples}),
-        notes=(*notes, *(note for own in samples for note in own.notes)),
+        notes=(*notes, *(note for own in samples for note in own.notes), *([SAID] if plan else [])),
     )
 
 
@@ -147,7 +156,7 @@ def _with_baseline(logs: Logs, baseline: str, notes: list[str]) -> Logs:
 
 
 def _adjusted(pairs: Sequence[Pair], better: dict[str, Better]) -> tuple[Pair, ...]:
-    raw = [pair.p for pair in pairs]
+    raw = [pair.p if pair.p_sequential is None else pair.p_sequential for pair in pairs]
     adjusted = []
     for pair, p, p_bh in zip(pairs, holm(raw), benjamini_hochberg(raw), strict=True):
         sign = 1 if better[pair.axis] == "higher" else -1

@@ -83,6 +83,11 @@ class Pair(Contrast):
     is shown already, is zero, or no number would."""
     verdict: Verdict
     """Of ``a``: by `p_adjusted` below 0.05, and the direction that is good."""
+    p_sequential: float | None = None
+    """With a planned number of items: `p` allowing for the looks before, and `p_adjusted` is of it;
+    the interval covers at all looks together (`mixmerge.stats.sequential`)."""
+    fraction: float | None = None
+    """Items of those planned."""
     by_seed: tuple[float, ...] = ()
     """The difference of each training seed; empty without seeds. With them `ci` and `p` are for new
     seeds and new items (`mixmerge.stats.crossed`), and so are `detectable` and `needed_seeds`."""

@@ -22,6 +22,8 @@ def tables(found: Comparisons) -> Iterator[Table]:
         title += "; items (clusters)" * clustered
         seeds = max((len(pair.by_seed) for pair in found.contrasts if pair.axis == task), default=0)
         title += f"; {seeds} training seeds" * (seeds > 0)
+        looks = [pair.fraction for pair in found.contrasts if pair.axis == task and pair.fraction]
+        title += f"; {formats.percent(max(looks), 0)} of the planned items" if looks else ""
         table = Table(title=Text(title), title_justify="left", box=box.SIMPLE_HEAD,
                       padding=(0, 1, 0, 0), pad_edge=False)  # fmt: skip
         table.add_column("Model", overflow="fold", min_width=6)
@@ -45,6 +47,8 @@ def tables(found: Comparisons) -> Iterator[Table]:
 
 
 def _verdict(pair: Pair) -> str:
+    if pair.fraction and pair.verdict == "undecided":
+        return "go on" if pair.fraction < 1 else "undecided"
     if pair.needed_seeds:
         return f"needs {pair.needed_seeds} seeds"
     return f"needs {formats.count(pair.needed)}" if pair.needed else pair.verdict
@@ -86,6 +90,8 @@ def _sentence(found: Comparisons, pair: Pair) -> str:
     if not pair.difference:
         return f"{pair.axis}: {pair.a} and {pair.b} have the same mean."
     still_open = f"{pair.axis}: it is open whether {pair.a} or {pair.b} is better ({by})"
+    if pair.fraction and pair.fraction < 1:
+        return f"{still_open}; go on with the items."
     wanted = [f"{pair.needed_seeds} seeds"] * (pair.needed_seeds is not None)
     wanted += [f"{formats.count(pair.needed or 0)} items"] * (pair.needed is not None)
     if not wanted:  # even 100 seeds, or ten million items
