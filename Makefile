@@ -16,7 +16,7 @@ test: $(READY) ## the default tests; with ARGS=--cov they must reach the share o
 	$(BIN)/pytest $(SIDE_BY_SIDE) $(ARGS)
 
 test-slow: $(READY) ## the tests that take minutes
-	$(BIN)/pytest $(SIDE_BY_SIDE) -m slow
+	$(BIN)/pytest $(SIDE_BY_SIDE) -m slow $(ARGS)
 
 lint: $(READY) ## format, lint, types, layers
 	$(BIN)/ruff format --check .

@@ -13,6 +13,9 @@ from mixmerge.stats.intervals import ClusterMean, ClusterSample
 from mixmerge.stats.paired import mcnemar_p, sign_flip_ps
 from mixmerge.stats.power import clusters_needed, smallest_difference
 
+DRAWS = 10_000
+"""Fewest random signs of a test."""
+
 
 class Sample:
     """The clustered sums of one task: of each model, of each difference, and by language."""
@@ -49,7 +52,7 @@ class Sample:
         """Return every model less the baseline; p-values are not adjusted yet."""
         # Random signs show no p-value below 1 / draws, and Holm multiplies the smallest by the
         # number of comparisons.
-        draws = max(10_000, min(200 * comparisons, 1_000_000))
+        draws = max(DRAWS, min(200 * comparisons, 1_000_000))
         flipped = sign_flip_ps(self._differences.totals, np.random.default_rng(seed), draws)
         return [self._pair(column, float(p), comparisons) for column, p in enumerate(flipped)]
 
