@@ -1,6 +1,7 @@
 """Figures of a search: the front with its intervals, and how its volume grew."""
 
 import itertools
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -129,9 +130,8 @@ def response(result: SearchResult, slices: Sequence[Slice]) -> Plot:
         panel.remove()
     low, high = panels[0].get_ylim()
     panels[0].set_ylim(*figures.turned(info, (low, high)))
-    figure.supylabel(
-        f"{axis}: {info.title}{' (reversed)' * (info.better == 'lower')} → better", fontsize=9
-    )
+    label = f"{axis}: {info.title}{' (reversed)' * (info.better == 'lower')} → better"
+    figure.supylabel(textwrap.fill(label, 30 * rows), fontsize=9)
     told = "; ".join(
         f"{own.parameter} {own.at[0]:g} to {own.at[-1]:g}: {formats.value(info, own.mean[0])} to "
         f"{formats.value(info, own.mean[-1])}"
