@@ -41,7 +41,7 @@ DENSITIES = np.linspace(0, 1, 5)
 """Places between the ends of the range."""
 METHODS = ("linear", "slerp", "ties")
 NINE = np.linspace(0.1, 0.9, 9)
-BUDGETS = (0.1, 0.2, 0.3, 0.5, 1.0)
+BUDGETS = (0.2, 0.3, 0.5, 1.0)
 """Answers, as shares of those of the grid."""
 SEEDS = 10
 MEMBERS = 6
