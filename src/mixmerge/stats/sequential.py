@@ -115,7 +115,7 @@ def sequential_p(p_values: Sequence[float], fractions: Sequence[float]) -> float
         A p-value of 0.01 at half of the data is weaker than one of a single look:
 
         >>> round(sequential_p([0.01], [0.5]), 3)
-        0.069
+        0.094
         >>> round(sequential_p([0.01], [1.0]), 3)
         0.01
     """
