@@ -9,7 +9,7 @@ each candidate gets the answers of the nearest merge of the table, on as many pr
 strategy asks for. Compared are our search, random candidates (both ration prompts), Optuna's
 NSGA-II, and a grid of nine weights for each method, which ask all prompts. Ten seeds. What counts
 is the hypervolume of at most six members that are chosen by what was asked, computed from all
-prompts, as a share of that of the whole table.
+prompts, as a share of that of the whole table. NSGA-II needs `pip install optuna==5.0.0`.
 """
 
 import argparse
