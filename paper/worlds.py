@@ -2,9 +2,9 @@
 
     python -m paper.worlds runs/paper --seeds 10 --docs docs/results.md
 
-runs the SFT models of ``paper/studies/objective.yaml`` and its two other worlds, and of
-``contrasts.yaml``, once for every seed in the folders of ``python -m paper``, whose steps are
-reused.
+runs the SFT and the DPO models of ``paper/studies/objective.yaml``, the SFT models of its two other
+worlds, and ``contrasts.yaml``, once for every seed in the folders of ``python -m paper``, whose
+steps are reused.
 ``--table`` only reads finished steps: of each study, the first seeds that are complete.
 """
 
@@ -32,8 +32,13 @@ from paper.world_figures import flip, plane
 from paper.write import FOLDER
 
 STUDIES = Path("paper/studies")
-WORLDS = {"aligned": "objective", "conflict": "objective-conflict", "cliff": "objective-cliff"}
-"""Each world's study."""
+WORLDS = {
+    "aligned": "objective",
+    "aligned, DPO": "objective",
+    "conflict": "objective-conflict",
+    "cliff": "objective-cliff",
+}
+"""Each world's study; the stage is SFT where nothing is said."""
 SHARES = (0, 12, 24, 36, 48)
 """Percent of harmless contrasts in the safety data of `contrasts.yaml`."""
 
@@ -53,9 +58,15 @@ def models(study: Study, wanted: Sequence[str]) -> list[str]:
     return found
 
 
+def stage_of(world: str) -> str:
+    """Return the stage whose models are compared, with which their names begin."""
+    return "dpo" if world.endswith("DPO") else "sft"
+
+
 def asked(world: str) -> list[str]:
     """Return the models to compare in a world; in `aligned` the chosen merges, too."""
-    starts = ("sft-",) if world in WORLDS else ("sft-0", "only-", "mix-", "linear-", "ties-")
+    own = (f"{stage_of(world)}-",)
+    starts = own if world in WORLDS else ("sft-0", "only-", "mix-", "linear-", "ties-")
     chosen = [f"sft-{method}" for method in METHODS] if world == "aligned" else []
     return models(read_study(study_of(world)), starts) + chosen
 
@@ -71,17 +82,18 @@ def complete(world: str, root: Path, seeds: int) -> list[SeedRun]:
     return found
 
 
-def paths(study: Study) -> dict[str, list[str]]:
-    """Return the merges of each method after SFT, from the smallest to the largest weight."""
-    return {method: [*study.swept(f"sft-{method}")] for method in METHODS}
+def paths(world: str) -> dict[str, list[str]]:
+    """Return the merges of each method, from the smallest to the largest weight."""
+    study = read_study(study_of(world))
+    return {method: [*study.swept(f"{stage_of(world)}-{method}")] for method in METHODS}
 
 
 def in_world(world: str, scores: Scores) -> list[Comparison]:
     """Compare each method, and all four together, with the mix."""
-    own_paths = paths(read_study(study_of(world)))
+    own_paths, mix = paths(world), f"{stage_of(world)}-15"
     rows = {method: [path] for method, path in own_paths.items()}
     rows |= {"all four": [*own_paths.values()]}
-    return [compare(world, method, scores, own, "sft-15") for method, own in rows.items()]
+    return [compare(world, method, scores, own, mix) for method, own in rows.items()]
 
 
 def along_contrasts(scores: Scores) -> list[Comparison]:
@@ -119,7 +131,7 @@ def preconditions(found: Mapping[str, Scores]) -> str:
         "|---|---|---:|---:|---:|---:|",
     ]
     for world, scores in found.items():
-        for model in ("sft-0", "sft-15", "sft-100"):
+        for model in (f"{stage_of(world)}-{share}" for share in (0, 15, 100)):
             seen = {what: _by_seed(scores, what, model) for what in ("win", "harm", "over-refusal")}
             cells = [f"{percent(own.mean())} ({_range(own)})" for own in seen.values()]
             lines.append(f"| {world} | {model} | {' | '.join(cells)} | {_within(model, seen)} |")
@@ -206,7 +218,7 @@ def main() -> None:
         show(given.docs, "worlds", markdown(rows, "world"))
     drawn = []
     if "aligned" in found:
-        own_paths = paths(read_study(study_of("aligned")))
+        own_paths = paths("aligned")
         drawn.append(plane(found["aligned"], own_paths))
         show(given.docs, "chosen", chosen_points(found["aligned"]))
         weights = (float(name.removeprefix("sft-linear-")) for name in own_paths["linear"])

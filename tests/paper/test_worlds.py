@@ -34,8 +34,9 @@ def test_each_world_has_base_experts_mix_and_all_weights(world: str) -> None:
     """Seven weights of four methods; chosen merges only where choices are reported."""
     found = asked(world)
     assert len(found) == 1 + 3 + 4 * len(WEIGHTS) + 4 * (world == "aligned")
-    assert "sft-slerp-0.3" in found
-    assert "dpo-15" not in found
+    own, other = ("dpo", "sft") if "DPO" in world else ("sft", "dpo")
+    assert f"{own}-slerp-0.3" in found
+    assert f"{other}-15" not in found
 
 
 def test_safety_data_along_the_contrasts_differ_in_refusals_only() -> None:
