@@ -167,3 +167,14 @@ def test_a_repaired_ledger_is_read_again(tmp_path: Path) -> None:
     assert shown.by_kind() == {"generate": 2}
     ledger.unlink()
     assert shown.by_kind() == {}
+
+
+def test_every_source_of_generated_data_counts(tmp_path: Path) -> None:
+    """A kind of step with a ledger for each of its sources is shown as their sum."""
+    for name, dollars in (("safety", 2), ("twins", 3)):
+        ledger = tmp_path / "cache" / "generate-data" / name / "calls" / "spent.jsonl"
+        ledger.parent.mkdir(parents=True)
+        ledger.write_text(f"{dollars}\n")
+    (tmp_path / "cache" / "judge").mkdir()
+    (tmp_path / "cache" / "judge" / "spent.jsonl").write_text("4\n")
+    assert Spending(tmp_path).by_kind() == {"generate-data": 5, "judge": 4}

@@ -216,8 +216,13 @@ class Spending:
 
     def by_kind(self) -> dict[str, float]:
         """Return the dollars by kind of step; reads only what was added since the last call."""
-        ledgers = sorted(self._run.glob(f"cache/*/{LEDGER}"))
-        return {ledger.parent.name: self._sum(ledger) for ledger in ledgers}
+        cache, found = self._run / "cache", dict[str, float]()
+        # A kind of step has a ledger, or one for each of its sources: KIND/NAME/calls.
+        for pattern in (f"*/{LEDGER}", f"*/*/*/{LEDGER}"):
+            for ledger in sorted(cache.glob(pattern)):
+                kind = ledger.relative_to(cache).parts[0]
+                found[kind] = found.get(kind, 0.0) + self._sum(ledger)
+        return dict(sorted(found.items()))
 
     def _sum(self, ledger: Path) -> float:
         end, dollars = self._read.get(ledger, (0, 0.0))
